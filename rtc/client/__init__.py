@@ -1,0 +1,1 @@
+"""The Python client: join a call, publish, receive."""

@@ -1,0 +1,1 @@
+"""Policies of repair and rate: plain synchronous code; time is an argument."""

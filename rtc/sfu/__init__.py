@@ -1,0 +1,1 @@
+"""The selective forwarding unit: peers, sources, slots, fan-out, rooms."""

@@ -1,0 +1,1 @@
+"""The UDP port and what secures it: batched socket, ICE-lite, DTLS, SRTP."""

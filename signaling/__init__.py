@@ -1,0 +1,1 @@
+"""The aiohttp service: rooms, sessions, tokens, WHIP/WHEP, health and metrics."""
