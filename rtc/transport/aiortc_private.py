@@ -1,0 +1,345 @@
+"""aiortc's DTLS and SCTP made fit for a server: all the private names of aiortc that rtc.transport leans on.
+
+What is changed, and why, against aiortc 1.16:
+- a hostile datagram, DTLS record or SCTP packet is counted and dropped; upstream, some end the session, and
+  two kinds of SCTP chunk stop the whole process;
+- a flight longer than one datagram is sent whole, record by record, in datagrams that fit any path;
+- a flight is sent again after 0.1 s instead of 1 s, and the handshake has a deadline;
+- SRTP packets never come here: the owner takes the two sessions and does its own receiving and sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections.abc import Iterator
+from typing import Literal, Protocol
+
+from aiortc import rtcdtlstransport, rtcsctptransport
+from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
+from aiortc.rtcsctptransport import RTCSctpTransport
+from OpenSSL import SSL
+from pylibsrtp import Session
+
+logger = logging.getLogger(__name__)
+
+Role = Literal["client", "server"]
+Profiles = Literal["gcm", "all"]
+
+DTLS_MTU = 1200
+"""Bytes of one DTLS datagram: what WebRTC stacks send, and what tunnels and IPv6's 1280 leave room for."""
+
+HANDSHAKE_SECONDS = 30.0
+"""From start() to connected; a peer whose packets do not arrive shall not keep a transport for ever."""
+
+RESEND_SECONDS = 0.1
+"""First repetition of an unanswered flight, doubled each time; OpenSSL's own timer is fixed at 1 s."""
+
+LAST_FLIGHT_RESENDS = 3
+"""Repetitions of the flight that nothing answers, 0.1, 0.3 and 0.7 s after the handshake."""
+
+SCTP_RTO_INITIAL = 0.5
+SCTP_RTO_MIN = 0.4
+"""Seconds, as in Chromium's SCTP; with aiortc's 3 s and 1 s (RFC 9260 section 16) a loss costs a second."""
+
+MAX_HELD_CHUNKS = 1024
+"""DATA chunks out of order or of unfinished messages: a 256 KiB message has 228; aiortc walks them all."""
+
+MAX_INBOUND_STREAMS = 256
+"""SCTP streams that the peer may have sent on."""
+
+MAX_GAP_SPAN = 16384
+"""TSNs that the gap blocks of one SACK may name in all: aiortc walks each of them."""
+
+_GCM = (rtcdtlstransport.SRTP_AEAD_AES_128_GCM, rtcdtlstransport.SRTP_AEAD_AES_256_GCM)
+PROFILES = {"gcm": [*_GCM], "all": [*_GCM, rtcdtlstransport.SRTP_AES128_CM_SHA1_80]}
+"""What is offered as DTLS client and preferred as DTLS server, cheapest first (RFC 5764, RFC 7714)."""
+
+
+class Pipe(Protocol):
+    """What aiortc needs of an ICE transport."""
+
+    role: str
+
+    async def _recv(self) -> bytes: ...
+
+    async def _send(self, data: bytes) -> None: ...
+
+    def send(self, data: bytes) -> None:
+        """Send a datagram now."""
+
+
+class DtlsTransport(RTCDtlsTransport):
+    """A DTLS transport over a pipe of datagrams, that hostile ones do not end."""
+
+    _ssl: SSL.Connection  # None before start(), and not used then
+
+    def __init__(self, pipe: Pipe, certificate: RTCCertificate, *, role: Role, profiles: Profiles) -> None:
+        super().__init__(pipe, [certificate])  # type: ignore[arg-type]  # aiortc uses just these members of it
+        self.malformed = 0
+        """Datagrams from the peer that OpenSSL or SCTP refused."""
+        self._pipe = pipe
+        self._srtp_profiles = PROFILES[profiles]
+        self._set_role(role)
+        self._flight: list[bytes] = []
+        self._resend_after = RESEND_SECONDS
+        self._resend_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def rx_session(self) -> Session:
+        """What unprotects packets from the peer; None before the state is connected."""
+        return self._rx_srtp
+
+    @property
+    def tx_session(self) -> Session:
+        """What protects packets to the peer; None before the state is connected."""
+        return self._tx_srtp
+
+    @property
+    def profile(self) -> str:
+        """The negotiated SRTP protection profile, by OpenSSL's name; empty before the handshake is done."""
+        return self._ssl.get_selected_srtp_profile().decode() if self.encrypted else ""
+
+    async def stop(self) -> None:
+        """Send close_notify and end the task."""
+        self._stop_resending()
+        await super().stop()
+
+    async def _do_handshake(self) -> None:
+        self._ssl.set_options(SSL.OP_NO_QUERY_MTU)
+        self._ssl.set_ciphertext_mtu(DTLS_MTU)
+        try:
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                while not self._advance_handshake():
+                    await self._next_handshake_datagram()
+        except (SSL.Error, ConnectionError, TimeoutError) as error:
+            logger.debug("DTLS handshake failed: %r", error)
+            self._stop_resending()
+            self._flush()  # the alert that says why
+            self._set_state(rtcdtlstransport.State.FAILED)
+
+    def _advance_handshake(self) -> bool:
+        try:
+            self._ssl.do_handshake()
+        except SSL.WantReadError:
+            pass
+        else:
+            self.encrypted = True
+        flight = self._flush()
+        if flight:
+            self._resend_flight_later(flight)
+        elif self.encrypted:
+            self._stop_resending()
+        return self.encrypted
+
+    async def _next_handshake_datagram(self) -> None:
+        try:
+            async with asyncio.timeout(self._ssl.DTLSv1_get_timeout()):
+                datagram = await self._pipe._recv()
+        except TimeoutError:
+            self._ssl.DTLSv1_handle_timeout()
+        else:
+            self._ssl.bio_write(datagram)
+
+    def _resend_flight_later(self, flight: list[bytes]) -> None:
+        self._stop_resending()
+        self._flight = flight
+        self._resend_after = RESEND_SECONDS
+        self._resend_timer = asyncio.get_running_loop().call_later(self._resend_after, self._resend_flight)
+
+    def _resend_flight(self) -> None:
+        # The same records again: OpenSSL's replay check lets the peer drop those that it has.
+        for datagram in self._flight:
+            self._pipe.send(datagram)
+        self._resend_after *= 2
+        if self.encrypted and self._resend_after >= RESEND_SECONDS * 2**LAST_FLIGHT_RESENDS:
+            self._resend_timer = None
+        else:
+            loop = asyncio.get_running_loop()
+            self._resend_timer = loop.call_later(self._resend_after, self._resend_flight)
+
+    def _stop_resending(self) -> None:
+        if self._resend_timer is not None:
+            self._resend_timer.cancel()
+            self._resend_timer = None
+
+    async def _recv_next(self) -> None:
+        # With DTLS 1.3 OpenSSL may still have a flight to repeat after the handshake.
+        try:
+            async with asyncio.timeout(self._ssl.DTLSv1_get_timeout()):
+                datagram = await self._pipe._recv()
+        except TimeoutError:
+            self._ssl.DTLSv1_handle_timeout()
+            self._flush()
+            return
+        self._ssl.bio_write(datagram)
+        while True:
+            try:
+                data = self._ssl.recv(65536)
+            except SSL.WantReadError:
+                break
+            except SSL.ZeroReturnError:
+                self._flush()
+                raise ConnectionError from None
+            except SSL.Error:
+                self.malformed += 1
+                break
+            if self._data_receiver is not None:
+                await self._data_receiver._handle_data(data)
+        self._flush()
+
+    async def _send_data(self, data: bytes) -> None:
+        # SCTP's timers may fire after the end: a lost packet for them, not an error in a task nobody awaits.
+        if self._state == rtcdtlstransport.State.CONNECTED:
+            self._ssl.send(data)
+            self._flush()
+
+    async def _write_ssl(self) -> None:
+        self._flush()
+
+    def _flush(self) -> list[bytes]:
+        """Send what OpenSSL has written, and return its datagrams."""
+        datagrams: list[bytes] = []
+        while True:
+            try:
+                written = self._ssl.bio_read(65536)
+            except SSL.Error:
+                break
+            datagrams.extend(pack_records(written, DTLS_MTU))
+        for datagram in datagrams:
+            self._pipe.send(datagram)
+        return datagrams
+
+
+def pack_records(written: bytes, mtu: int) -> Iterator[bytes]:
+    """Yield the DTLS records in `written` as datagrams of at most `mtu` bytes (RFC 6347 4.1).
+
+    A memory BIO does not keep the borders of the writes. A record longer than `mtu` goes alone.
+    """
+    start = end = 0
+    while end < len(written):
+        length = _record_length(written, end)
+        if end > start and end + length - start > mtu:
+            yield written[start:end]
+            start = end
+        end += length
+    if end > start:
+        yield written[start:end]
+
+
+def _record_length(data: bytes, start: int) -> int:
+    """Return the length of the record at `start`, header included; the rest of `data` when it does not say."""
+    first = data[start]
+    if first & 0xE0 == 0x20:  # the unified header of DTLS 1.3: 001CSLEE
+        if not first & 0x04 or first & 0x10:  # no length, or a connection id whose length we never agreed on
+            return len(data) - start
+        at, header = (3, 5) if first & 0x08 else (2, 4)
+    else:
+        at, header = 11, 13
+    field = data[start + at : start + at + 2]
+    return header + int.from_bytes(field, "big")
+
+
+class SctpTransport(RTCSctpTransport):
+    """An SCTP association that drops what would crash, stop or swell the process."""
+
+    def __init__(self, transport: DtlsTransport, port: int) -> None:
+        super().__init__(transport, port)
+        self._rto = SCTP_RTO_INITIAL
+        self._dtls = transport
+
+    @property
+    def open_channels(self) -> int:
+        """How many data channels there are now, in any state but closed."""
+        return len(self._data_channels)
+
+    async def _handle_data(self, data: bytes) -> None:
+        if not sctp_chunks_are_sane(data):
+            self._dtls.malformed += 1
+            return
+        try:
+            await super()._handle_data(data)
+        except (
+            Exception
+        ):  # upstream asserts and unpacks without checks: whatever it raises, the peer caused it
+            self._dtls.malformed += 1
+            logger.debug("SCTP packet dropped", exc_info=True)
+
+    async def _receive_data_chunk(self, chunk: rtcsctptransport.DataChunk) -> None:
+        if self._last_received_tsn is None:  # no association yet
+            return
+        expected = rtcsctptransport.tsn_plus_one(self._last_received_tsn)
+        if len(self._sack_misordered) >= MAX_HELD_CHUNKS and chunk.tsn != expected:
+            self._dtls.malformed += 1
+            return
+        await super()._receive_data_chunk(chunk)
+        held = sum(len(stream.reassembly) for stream in self._inbound_streams.values())
+        if held > MAX_HELD_CHUNKS or self._advertised_rwnd < 0:
+            self._dtls.malformed += 1
+            await self.stop()
+
+    def _get_inbound_stream(self, stream_id: int) -> rtcsctptransport.InboundStream:
+        if stream_id not in self._inbound_streams and len(self._inbound_streams) >= MAX_INBOUND_STREAMS:
+            raise ValueError("the peer sends on too many SCTP streams")
+        return super()._get_inbound_stream(stream_id)
+
+    def _update_rto(self, R: float) -> None:  # noqa: N803  # upstream's name, as in RFC 9260 section 6.3.1
+        super()._update_rto(R)
+        if self._srtt is not None and self._rttvar is not None:
+            self._rto = max(SCTP_RTO_MIN, min(self._srtt + 4 * self._rttvar, rtcsctptransport.SCTP_RTO_MAX))
+
+
+def sctp_chunks_are_sane(packet: bytes) -> bool:
+    """Return whether aiortc parses this SCTP packet in bounded time.
+
+    Its parser never ends at a parameter of length 0 (RFC 9260 section 3.2.1: at least 4), and it walks every
+    TSN that a SACK's gap blocks name.
+    """
+    position = rtcsctptransport.SCTP_COMMON_HEADER_LENGTH
+    while position + 4 <= len(packet):
+        kind, _, length = struct.unpack_from("!BBH", packet, position)
+        if length < 4 or position + length > len(packet):
+            return False
+        body = packet[position + 4 : position + length]
+        if kind in _PARAMETERS_AT and not _parameters_are_sane(body, _PARAMETERS_AT[kind]):
+            return False
+        if kind == rtcsctptransport.SackChunk.type and not _gaps_are_sane(body):
+            return False
+        position += length + (-length % 4)
+    return True
+
+
+_PARAMETERS_AT = {
+    rtcsctptransport.InitChunk.type: 16,
+    rtcsctptransport.InitAckChunk.type: 16,
+    rtcsctptransport.HeartbeatChunk.type: 0,
+    rtcsctptransport.HeartbeatAckChunk.type: 0,
+    rtcsctptransport.AbortChunk.type: 0,
+    rtcsctptransport.ErrorChunk.type: 0,
+    rtcsctptransport.ReconfigChunk.type: 0,
+}
+
+
+def _parameters_are_sane(body: bytes, position: int) -> bool:
+    while position + 4 <= len(body):
+        length = int.from_bytes(body[position + 2 : position + 4], "big")
+        if length < 4:
+            return False
+        position += length + (-length % 4)
+    return True
+
+
+def _gaps_are_sane(body: bytes) -> bool:
+    if len(body) < 12:
+        return False
+    gaps, duplicates = struct.unpack_from("!HH", body, 8)
+    if 12 + 4 * (gaps + duplicates) > len(body):
+        return False
+    span = 0
+    for index in range(gaps):
+        start, end = struct.unpack_from("!HH", body, 12 + 4 * index)
+        if end < start:
+            return False
+        span += end - start + 1
+    return span <= MAX_GAP_SPAN

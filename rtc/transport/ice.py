@@ -1,0 +1,225 @@
+"""An ICE-lite agent without I/O: binding requests in, binding responses out (RFC 8445 section 2.5, RFC 8489).
+
+A lite agent gathers host candidates only, sends no checks and is always controlled. It answers the checks of
+a full agent, and learns from them the one address that it may send to.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import secrets
+import struct
+from collections.abc import Iterator
+
+from aioice import stun
+
+SILENCE_SECONDS = 15.0
+"""A peer silent for so long is gone. Full agents check every 2.5 to 6 s; RFC 7675 lets consent live 30 s."""
+
+MOVE_AFTER_SECONDS = 1.0
+"""How long the selected address must be silent before an address that was not nominated may replace it."""
+
+MAX_ATTRIBUTES = 32
+"""Attributes read in one message: agents send about eight, and a forged message shall not buy a long walk."""
+
+_HEADER = struct.Struct("!HHI")
+_ATTRIBUTE = struct.Struct("!HH")
+
+_BINDING_REQUEST = 0x0001
+_BINDING_SUCCESS = 0x0101
+_BINDING_ERROR = 0x0111
+
+_USERNAME = 0x0006
+_MESSAGE_INTEGRITY = 0x0008
+_ERROR_CODE = 0x0009
+_UNKNOWN_ATTRIBUTES = 0x000A
+_XOR_MAPPED_ADDRESS = 0x0020
+_PRIORITY = 0x0024
+_USE_CANDIDATE = 0x0025
+_FINGERPRINT = 0x8028
+
+_UNDERSTOOD = frozenset({_USERNAME, _MESSAGE_INTEGRITY, _PRIORITY, _USE_CANDIDATE})
+_COMPREHENSION_OPTIONAL = 0x8000
+
+
+class IceLite:
+    """The local agent of one peer connection: one component, one stream (bundle, rtcp-mux).
+
+    Addresses are raw `sockaddr_in` (16 bytes) or `sockaddr_in6` (28 bytes); `now`: seconds, steady.
+    """
+
+    __slots__ = (
+        "_previous",
+        "last_heard",
+        "local_pwd",
+        "local_ufrag",
+        "remote_pwd",
+        "remote_ufrag",
+        "selected",
+    )
+
+    def __init__(self, *, ufrag: str | None = None, pwd: str | None = None) -> None:
+        self.local_ufrag = _random_ice_chars(8) if ufrag is None else ufrag
+        self.local_pwd = _random_ice_chars(24) if pwd is None else pwd
+        self.remote_ufrag = ""
+        """Empty until the offer is known: nothing is answered before."""
+        self.remote_pwd = ""
+        """Kept for completeness of the session: a lite agent sends no checks, so never signs with it."""
+        self.selected: bytes | None = None
+        """Where to send; None before the first authenticated check."""
+        self.last_heard: float | None = None
+        """When `selected` was last heard; the owner also stores the time of its authenticated media here."""
+        # The local ufrag, local pwd and remote ufrag from before a restart.
+        self._previous: tuple[str, str, str] | None = None
+
+    @property
+    def local_ufrags(self) -> tuple[str, ...]:
+        """The local ufrags that checks may bear now: two while an ICE restart is under way."""
+        return (self.local_ufrag,) if self._previous is None else (self.local_ufrag, self._previous[0])
+
+    def restart(self, ufrag: str, pwd: str) -> tuple[str, str]:
+        """Begin an ICE restart (RFC 8445 section 9) with the peer's new ufrag and pwd; return ours.
+
+        Media keeps flowing to `selected`. The old credentials stay valid until a check bears the new ones.
+        """
+        if self._previous is None:  # else nobody has used the credentials in between
+            self._previous = (self.local_ufrag, self.local_pwd, self.remote_ufrag)
+        self.local_ufrag, self.local_pwd = _random_ice_chars(8), _random_ice_chars(24)
+        self.remote_ufrag, self.remote_pwd = ufrag, pwd
+        return self.local_ufrag, self.local_pwd
+
+    def receive(self, message: bytes, source: bytes, *, now: float) -> bytes | None:
+        """Take one STUN message from `source`; return the response to send back, None when dropped.
+
+        What does not authenticate changes nothing and gets no 400 or 401 (RFC 8489 section 9.1.3).
+        """
+        username, required = _request_attributes(message)
+        if username is None:
+            return None
+        if username == f"{self.local_ufrag}:{self.remote_ufrag}" and self.remote_ufrag:
+            pwd, current = self.local_pwd, True
+        elif self._previous is not None and username == f"{self._previous[0]}:{self._previous[2]}":
+            pwd, current = self._previous[1], False
+        else:
+            return None
+
+        key = pwd.encode()
+        try:
+            request = stun.parse_message(message)
+            if not request.check_message_integrity(key):
+                return None
+        except (ValueError, struct.error, LookupError):  # a bad FINGERPRINT is a ValueError
+            return None
+
+        unknown = [kind for kind in required if kind not in _UNDERSTOOD]
+        if unknown:
+            body = _attribute(_ERROR_CODE, stun.pack_error_code((420, "Unknown Attribute")))
+            body += _attribute(_UNKNOWN_ATTRIBUTES, struct.pack(f"!{len(unknown)}H", *unknown))
+            return _signed(_BINDING_ERROR, message, body, key)
+        if "ICE-CONTROLLED" in request.attributes:
+            # A lite agent stays controlled whatever the tie-breakers say (RFC 8445 section 6.1.1).
+            body = _attribute(_ERROR_CODE, stun.pack_error_code((487, "Role Conflict")))
+            return _signed(_BINDING_ERROR, message, body, key)
+        try:
+            mapped = stun.pack_xor_address(_host_and_port(source), request.transaction_id)
+        except ValueError:
+            return None
+
+        if current:
+            self._previous = None
+        self._heard(source, now=now, nominated="USE-CANDIDATE" in request.attributes)
+        return _signed(_BINDING_SUCCESS, message, _attribute(_XOR_MAPPED_ADDRESS, mapped), key)
+
+    def heard(self, source: bytes, *, now: float) -> bool:
+        """Note that authenticated media came from `source`; return whether `selected` moved there.
+
+        This follows a NAT that rebinds between two consent checks. SRTP's replay protection makes it safe.
+        """
+        before = self.selected
+        self._heard(source, now=now, nominated=False)
+        return self.selected != before
+
+    def expired(self, now: float) -> bool:
+        """Whether the peer was heard once and has been silent for SILENCE_SECONDS (consent, RFC 7675)."""
+        return self.last_heard is not None and now - self.last_heard > SILENCE_SECONDS
+
+    def _heard(self, source: bytes, *, now: float, nominated: bool) -> None:
+        if source != self.selected and not (
+            nominated or self.last_heard is None or now - self.last_heard > MOVE_AFTER_SECONDS
+        ):
+            return
+        self.selected = source
+        self.last_heard = now
+
+
+def peek_username(data: bytes) -> str | None:
+    """Return the local ufrag in a binding request, to find its peer before anything is authenticated.
+
+    None for any other datagram.
+    """
+    username, _ = _request_attributes(data)
+    if username is None:
+        return None
+    ufrag, colon, _ = username.partition(":")
+    return ufrag if colon else None
+
+
+def _request_attributes(data: bytes) -> tuple[str | None, list[int]]:
+    """Return the first USERNAME of a binding request and its comprehension-required attribute types."""
+    username = None
+    required: list[int] = []
+    if len(data) < stun.HEADER_LENGTH:
+        return None, required
+    kind, length, cookie = _HEADER.unpack_from(data)
+    if kind != _BINDING_REQUEST or cookie != stun.COOKIE or length != len(data) - stun.HEADER_LENGTH:
+        return None, required
+    for count, (attribute, value) in enumerate(_walk(data)):
+        if count == MAX_ATTRIBUTES:
+            return None, required
+        if attribute == _USERNAME and username is None:
+            try:
+                username = value.decode()
+            except UnicodeDecodeError:
+                return None, required
+        if attribute < _COMPREHENSION_OPTIONAL:
+            required.append(attribute)
+        if attribute == _MESSAGE_INTEGRITY:
+            break  # what follows is not authenticated, and is ignored (RFC 8489 section 14.5)
+    return username, required
+
+
+def _walk(data: bytes) -> Iterator[tuple[int, bytes]]:
+    position = stun.HEADER_LENGTH
+    while position + 4 <= len(data):
+        attribute, length = _ATTRIBUTE.unpack_from(data, position)
+        yield attribute, data[position + 4 : position + 4 + length]
+        position += 4 + (length + 3 & ~3)
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return _ATTRIBUTE.pack(kind, len(value)) + value + bytes(-len(value) % 4)
+
+
+def _signed(kind: int, request: bytes, body: bytes, key: bytes) -> bytes:
+    """Return a response to `request` with MESSAGE-INTEGRITY and FINGERPRINT."""
+    message = _HEADER.pack(kind, len(body), stun.COOKIE) + request[8 : stun.HEADER_LENGTH] + body
+    message += _attribute(_MESSAGE_INTEGRITY, stun.message_integrity(message, key))
+    message = stun.set_body_length(message, len(message) - stun.HEADER_LENGTH + stun.FINGERPRINT_LENGTH)
+    return message + _attribute(_FINGERPRINT, struct.pack("!I", stun.message_fingerprint(message)))
+
+
+def _host_and_port(source: bytes) -> tuple[str, int]:
+    """Return the address in a raw sockaddr: an IPv4 peer of a dual-stack socket as IPv4. Raise ValueError."""
+    port = int.from_bytes(source[2:4], "big")
+    if len(source) == 16:
+        return str(ipaddress.IPv4Address(source[4:8])), port
+    if len(source) == 28:
+        address = ipaddress.IPv6Address(source[8:24])
+        return str(address.ipv4_mapped or address), port
+    raise ValueError("not a sockaddr_in or sockaddr_in6")
+
+
+def _random_ice_chars(length: int) -> str:
+    """Return `length` (a multiple of 4) random ice-chars: base64's alphabet (RFC 8839 section 5.4)."""
+    return base64.b64encode(secrets.token_bytes(length * 3 // 4)).decode()
