@@ -20,7 +20,7 @@ ENV PATH=/opt/clarion/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp \
-    CLARION_HOST=0.0.0.0 \
+    CLARION_HTTP_HOST=0.0.0.0 \
     CLARION_HTTP_PORT=8080 \
     CLARION_UDP_PORT=7882
 # A number, so that Kubernetes can see that it is not root.
