@@ -1,0 +1,20 @@
+"""What can go wrong for a program that joins a call."""
+
+from __future__ import annotations
+
+
+class CallError(Exception):
+    """The call refused something: `code` as in the signalling protocol, `message` a sentence for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class JoinError(CallError):
+    """The call could not be entered.
+
+    Codes of the protocol ("room-full", "unauthorized" …), and of this side: "bad-address", "unreachable",
+    "timeout" and "no-media" (signalling works, but no UDP packet comes through).
+    """

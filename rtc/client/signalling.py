@@ -1,0 +1,302 @@
+"""The signalling connection: numbered commands and events over a WebSocket that may break and come back.
+
+A command is repeated under its number until it is answered, so that the server carries it out once whatever the
+connection does. Events are acknowledged, and those of a break are sent again by the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+import msgspec
+
+from rtc.client import protocol
+from rtc.client.errors import CallError, JoinError
+
+BACKOFF_SECONDS = (0.0, 0.3, 1.2, 2.7, 4.8, 7.0)
+"""Waits before the attempts to reconnect, as LiveKit's clients; the last repeats. Up to a second is added."""
+
+PING_SECONDS = 5.0
+"""A connection that has been silent for this long is asked whether it lives."""
+
+SILENCE_SECONDS = 15.0
+"""A connection that has been silent for this long is given up."""
+
+ACK_EVENTS = 16
+"""Events acknowledged at once at the latest."""
+
+ACK_SECONDS = 1.0
+"""An event is acknowledged after this time at the latest."""
+
+COMMAND_SECONDS = 60.0
+"""An unanswered command fails after this time: longer than a session outlives its connection."""
+
+MAX_UNANSWERED = 64
+"""Commands waiting for an answer at most."""
+
+CommandT = TypeVar("CommandT", bound=protocol.Command)
+
+
+def websocket_url(url: str) -> str:
+    """The address of the WebSocket of a server, from any http or https address on it. Raises JoinError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
+    if scheme is None or not parts.hostname:
+        raise JoinError("bad-address", f"{url!r} is not an address like http://host:8080")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return urlunsplit((scheme, host if port is None else f"{host}:{port}", "/ws", "", ""))
+
+
+class Signalling:
+    """One session. `handle` gets every event, once and in order; `lost` is told whether the connection is away."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        handle: Callable[[protocol.ServerMessage], None],
+        lost: Callable[[bool], None],
+        ended: Callable[[str], None],
+    ) -> None:
+        self.url = websocket_url(url)
+        self._handle = handle
+        self._lost = lost
+        self._ended = ended
+        self._http: aiohttp.ClientSession | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._session = ""
+        self._resume_seconds = 30.0
+        self._next_id = 1
+        self._unanswered: dict[int, tuple[protocol.Command, asyncio.Future[protocol.Reply]]] = {}
+        self._seq = 0
+        self._acked = 0
+        self._heard_at = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closed = False
+
+    async def join(self, *, room: str, name: str, token: str, timeout: float) -> protocol.Joined:
+        """Connect and enter the room. Raises JoinError."""
+        self._http = aiohttp.ClientSession()
+        try:
+            async with asyncio.timeout(timeout):
+                self._socket = await self._connect()
+                await self._socket.send_str(
+                    protocol.encode(protocol.Join(room=room, name=name, token=token, kind="python"))
+                )
+                joined = await self._first_message(self._socket)
+        except TimeoutError:
+            raise JoinError("timeout", f"the server at {self.url} did not answer in {timeout:g} s") from None
+        except (aiohttp.ClientError, OSError) as problem:
+            raise JoinError("unreachable", f"cannot reach {self.url}: {_reason(problem)}") from None
+        except msgspec.DecodeError:
+            raise JoinError("bad-message", f"{self.url} does not answer as a Clarion server does") from None
+        if isinstance(joined, protocol.Error):
+            raise JoinError(joined.code, joined.message)
+        if not isinstance(joined, protocol.Joined):
+            raise JoinError("bad-message", f"{self.url} does not answer as a Clarion server does")
+        self._session = joined.session
+        self._resume_seconds = joined.resume_seconds
+        self._note_event(joined.seq)
+        self._tasks = [
+            asyncio.create_task(self._run(self._socket), name="signalling"),
+            asyncio.create_task(self._keep_alive(), name="signalling keep-alive"),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(self._task_done)
+        return joined
+
+    async def command(self, make: Callable[[int], CommandT]) -> protocol.Reply:
+        """Send the command that `make` builds from its number and wait for the answer. Raises CallError."""
+        if self._closed:
+            raise CallError("closed", "the call has ended")
+        if len(self._unanswered) >= MAX_UNANSWERED:
+            raise CallError("rate-limited", "too many commands are waiting for an answer")
+        number = self._next_id
+        self._next_id += 1
+        command = make(number)
+        future: asyncio.Future[protocol.Reply] = asyncio.get_running_loop().create_future()
+        self._unanswered[number] = command, future
+        try:
+            await self._send(command)
+            async with asyncio.timeout(COMMAND_SECONDS):
+                return await future
+        except TimeoutError:
+            raise CallError("timeout", "the server did not answer in time") from None
+        finally:
+            self._unanswered.pop(number, None)
+
+    async def close(self) -> None:
+        """Stop; unanswered commands fail."""
+        self._end("left")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._socket is not None:
+            await self._socket.close()
+        if self._http is not None:
+            await self._http.close()
+
+    # --- the connection -----------------------------------------------------------------------------------------
+
+    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
+        assert self._http is not None
+        return await self._http.ws_connect(self.url, max_msg_size=protocol.MAX_MESSAGE_BYTES)
+
+    async def _first_message(self, socket: aiohttp.ClientWebSocketResponse) -> protocol.ServerMessage | int:
+        received = await socket.receive()
+        if received.type is not aiohttp.WSMsgType.TEXT:
+            raise aiohttp.ClientConnectionError("the connection was closed")
+        self._heard_at = time.monotonic()
+        return protocol.decode(received.data)
+
+    async def _run(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Read; when the connection breaks, resume the session; until the session ends."""
+        current: aiohttp.ClientWebSocketResponse | None = socket
+        while current is not None:
+            await self._read(current)
+            if self._closed:
+                return
+            self._lost(True)
+            current = self._socket = await self._resume()
+            if current is not None:
+                self._lost(False)
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for received in socket:
+            if received.type is not aiohttp.WSMsgType.TEXT:
+                continue
+            self._heard_at = time.monotonic()
+            try:
+                message = protocol.decode(received.data)
+            except msgspec.DecodeError:
+                break
+            await self._receive(message)
+            if self._closed:
+                break
+        await socket.close()
+
+    async def _receive(self, message: protocol.ServerMessage | int) -> None:
+        seq = message if isinstance(message, int) else message.seq
+        if seq and seq <= self._seq:
+            return
+        self._note_event(seq)
+        if isinstance(message, protocol.Reply | protocol.Error):
+            self._answered(message)
+        elif isinstance(message, protocol.Closed):
+            self._end(message.reason)
+        elif not isinstance(message, int):
+            self._handle(message)
+        if self._seq - self._acked >= ACK_EVENTS:
+            await self._acknowledge()
+
+    def _answered(self, message: protocol.Reply | protocol.Error) -> None:
+        _, future = self._unanswered.get(message.re, (None, None))
+        if future is None or future.done():
+            return
+        if isinstance(message, protocol.Error):
+            future.set_exception(CallError(message.code, message.message))
+        else:
+            future.set_result(message)
+
+    async def _resume(self) -> aiohttp.ClientWebSocketResponse | None:
+        """A new connection of the same session, or None when it is gone."""
+        give_up_at = time.monotonic() + self._resume_seconds
+        attempt = 0
+        while time.monotonic() < give_up_at:
+            wait = BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)]
+            await asyncio.sleep(wait + (random.random() if wait else 0.0))  # noqa: S311 - spreads load, no secret
+            attempt += 1
+            try:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    socket = await self._connect()
+                    await socket.send_str(
+                        protocol.encode(protocol.Resume(session=self._session, ack=self._seq))
+                    )
+                    answer = await self._first_message(socket)
+                    if isinstance(answer, protocol.Resumed):
+                        self._acked = self._seq
+                        for command, _ in list(self._unanswered.values()):
+                            await socket.send_str(protocol.encode(command))
+                        return socket
+                    await socket.close()
+            except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError):
+                continue
+            if isinstance(answer, protocol.Error) and answer.code in {"gone", "unauthorized"}:
+                break
+        self._end("timeout")
+        return None
+
+    async def _send(self, message: protocol.Message) -> None:
+        """Send if the connection stands; a command is repeated later otherwise."""
+        if self._socket is None or self._socket.closed:
+            return
+        try:
+            await self._socket.send_str(protocol.encode(message))
+        except (aiohttp.ClientError, OSError):
+            return  # the reader sees the break and resumes
+
+    def _note_event(self, seq: int) -> None:
+        if seq:
+            self._seq = seq
+
+    async def _acknowledge(self) -> None:
+        self._acked = self._seq
+        await self._send(protocol.Ack(seq=self._seq))
+
+    async def _keep_alive(self) -> None:
+        pings: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                await asyncio.sleep(ACK_SECONDS)
+                if self._seq > self._acked:
+                    await self._acknowledge()
+                silent = time.monotonic() - self._heard_at
+                if self._socket is None or self._socket.closed:
+                    continue
+                if silent > SILENCE_SECONDS:
+                    await self._socket.close()
+                elif silent > PING_SECONDS and not pings:
+                    ping = asyncio.create_task(self._ping(), name="signalling ping")
+                    pings.add(ping)
+                    ping.add_done_callback(pings.discard)
+        finally:
+            for ping in pings:
+                ping.cancel()
+
+    async def _ping(self) -> None:
+        try:
+            await self.command(lambda number: protocol.Ping(id=number))
+        except CallError:
+            return  # a dead connection is noticed by its silence
+
+    def _end(self, reason: str) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for _, future in self._unanswered.values():
+            if not future.done():
+                future.set_exception(CallError("closed", "the call has ended"))
+        self._ended(reason)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        """A fault in a task of ours ends the call instead of leaving it half alive."""
+        if not task.cancelled() and task.exception() is not None:
+            self._end("internal")
+
+
+def _reason(problem: BaseException) -> str:
+    if isinstance(problem, aiohttp.WSServerHandshakeError):
+        return f"the server answered {problem.status}"
+    if isinstance(problem, aiohttp.ClientConnectorError):
+        return problem.os_error.strerror or "connection failed"
+    return str(problem) or type(problem).__name__
