@@ -69,10 +69,35 @@ def iterate(profile: int, data: bytes | bytearray | memoryview) -> Iterator[tupl
 
 
 def find(profile: int, data: bytes | bytearray | memoryview, wanted: int) -> bytes | None:
-    """Return the value of the first element whose id is `wanted`, or None. Raises WireError as `iterate`."""
-    for key, value in iterate(profile, data):
+    """Return the value of the first element whose id is `wanted`, or None; half the cost of `iterate`.
+
+    Raises WireError for an element before it that overruns.
+    """
+    at, end = 0, len(data)
+    one_byte = profile == ONE_BYTE
+    if not one_byte and profile & 0xFFF0 != TWO_BYTE:
+        return None
+    while at < end:
+        head = data[at]
+        at += 1
+        if head == 0:
+            continue
+        if one_byte:
+            key = head >> 4
+            if key in (0, _STOP):
+                return None
+            stop = at + (head & 0x0F) + 1
+        else:
+            if at == end:
+                raise WireError("header extension element has no length")
+            key = head
+            stop = at + 1 + data[at]
+            at += 1
+        if stop > end:
+            raise WireError("header extension element overruns")
         if key == wanted:
-            return value
+            return bytes(data[at:stop])
+        at = stop
     return None
 
 

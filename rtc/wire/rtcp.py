@@ -22,6 +22,7 @@ from rtc.wire.feedback import (
 from rtc.wire.twcc import MAX_STATUSES, TWCC_FORMAT, TransportFeedback
 
 __all__ = [
+    "DELAY_UNIT",
     "Bye",
     "DelaySinceLastReport",
     "ExtendedReport",
@@ -46,6 +47,7 @@ SR, RR, SDES, BYE, XR = 200, 201, 202, 203, 207  # packet types
 VERSION = 2
 MAX_COUNT = 31  # of report blocks, chunks or sources in one packet: the count field has 5 bits
 NTP_UNIX_OFFSET = 2_208_988_800  # seconds from 1900, where NTP starts, to 1970
+DELAY_UNIT = 1 / 65536  # seconds: the unit of `middle32` and of the delays in report blocks and DLRR
 
 _END, _CNAME = 0, 1  # item types of SDES
 _RRTR, _DLRR = 4, 5  # block types of XR
