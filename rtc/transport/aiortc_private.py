@@ -52,6 +52,10 @@ MAX_INBOUND_STREAMS = 256
 MAX_GAP_SPAN = 16384
 """TSNs that the gap blocks of one SACK may name in all: aiortc walks each of them."""
 
+_RECORD_HEADER_LENGTH = 13
+_CHANGE_CIPHER_SPEC = 20
+_APPLICATION_DATA = 23
+
 _GCM = (rtcdtlstransport.SRTP_AEAD_AES_128_GCM, rtcdtlstransport.SRTP_AEAD_AES_256_GCM)
 PROFILES = {"gcm": [*_GCM], "all": [*_GCM, rtcdtlstransport.SRTP_AES128_CM_SHA1_80]}
 """What is offered as DTLS client and preferred as DTLS server, cheapest first (RFC 5764, RFC 7714)."""
@@ -213,32 +217,22 @@ class DtlsTransport(RTCDtlsTransport):
 
 
 def pack_records(written: bytes, mtu: int) -> Iterator[bytes]:
-    """Yield the DTLS records in `written` as datagrams of at most `mtu` bytes (RFC 6347 4.1).
+    """Yield the DTLS records in `written` as datagrams of at most `mtu` bytes (RFC 6347 section 4.1).
 
-    A memory BIO does not keep the borders of the writes. A record longer than `mtu` goes alone.
+    A memory BIO does not keep the borders of the writes. A record longer than `mtu` goes alone; so does all that
+    follows a header which DTLS 1.2 does not know.
     """
     start = end = 0
     while end < len(written):
-        length = _record_length(written, end)
+        known = _CHANGE_CIPHER_SPEC <= written[end] <= _APPLICATION_DATA
+        body = int.from_bytes(written[end + 11 : end + 13], "big")
+        length = _RECORD_HEADER_LENGTH + body if known else len(written) - end
         if end > start and end + length - start > mtu:
             yield written[start:end]
             start = end
         end += length
     if end > start:
         yield written[start:end]
-
-
-def _record_length(data: bytes, start: int) -> int:
-    """Return the length of the record at `start`, header included; the rest of `data` when it does not say."""
-    first = data[start]
-    if first & 0xE0 == 0x20:  # the unified header of DTLS 1.3: 001CSLEE
-        if not first & 0x04 or first & 0x10:  # no length, or a connection id whose length we never agreed on
-            return len(data) - start
-        at, header = (3, 5) if first & 0x08 else (2, 4)
-    else:
-        at, header = 11, 13
-    field = data[start + at : start + at + 2]
-    return header + int.from_bytes(field, "big")
 
 
 class SctpTransport(RTCSctpTransport):

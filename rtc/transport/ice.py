@@ -7,12 +7,13 @@ a full agent, and learns from them the one address that it may send to.
 from __future__ import annotations
 
 import base64
-import ipaddress
 import secrets
 import struct
 from collections.abc import Iterator
 
 from aioice import stun
+
+from rtc.transport.addresses import unpack_sockaddr
 
 SILENCE_SECONDS = 15.0
 """A peer silent for so long is gone. Full agents check every 2.5 to 6 s; RFC 7675 lets consent live 30 s."""
@@ -46,7 +47,7 @@ _COMPREHENSION_OPTIONAL = 0x8000
 class IceLite:
     """The local agent of one peer connection: one component, one stream (bundle, rtcp-mux).
 
-    Addresses are raw `sockaddr_in` (16 bytes) or `sockaddr_in6` (28 bytes); `now`: seconds, steady.
+    Addresses are raw sockaddrs as in `rtc.transport.addresses`; `now` is in seconds of a steady clock.
     """
 
     __slots__ = (
@@ -122,7 +123,7 @@ class IceLite:
             body = _attribute(_ERROR_CODE, stun.pack_error_code((487, "Role Conflict")))
             return _signed(_BINDING_ERROR, message, body, key)
         try:
-            mapped = stun.pack_xor_address(_host_and_port(source), request.transaction_id)
+            mapped = stun.pack_xor_address(unpack_sockaddr(source), request.transaction_id)
         except ValueError:
             return None
 
@@ -207,17 +208,6 @@ def _signed(kind: int, request: bytes, body: bytes, key: bytes) -> bytes:
     message += _attribute(_MESSAGE_INTEGRITY, stun.message_integrity(message, key))
     message = stun.set_body_length(message, len(message) - stun.HEADER_LENGTH + stun.FINGERPRINT_LENGTH)
     return message + _attribute(_FINGERPRINT, struct.pack("!I", stun.message_fingerprint(message)))
-
-
-def _host_and_port(source: bytes) -> tuple[str, int]:
-    """Return the address in a raw sockaddr: an IPv4 peer of a dual-stack socket as IPv4. Raise ValueError."""
-    port = int.from_bytes(source[2:4], "big")
-    if len(source) == 16:
-        return str(ipaddress.IPv4Address(source[4:8])), port
-    if len(source) == 28:
-        address = ipaddress.IPv6Address(source[8:24])
-        return str(address.ipv4_mapped or address), port
-    raise ValueError("not a sockaddr_in or sockaddr_in6")
 
 
 def _random_ice_chars(length: int) -> str:
