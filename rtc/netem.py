@@ -20,8 +20,9 @@ ROUNDING = 1e-9  # of a share, so that a loss of 0.8 has bursts of 4
 class LinkProfile:
     """What a link does. Shares are 0 to 1, times are seconds. Raises ValueError for what no link can do.
 
-    Losses are independent while `burst` is 1, so that runs of them have a mean length of 1 / (1 - loss). With
-    a longer `burst` they follow Gilbert's model (Bell System Technical Journal 39, 1960) with that mean length.
+    Losses are independent while `burst` is 1, so that runs of them have a mean length of 1 / (1 - loss).
+    With a longer `burst` they follow Gilbert's model (Bell System Technical Journal 39, 1960): all are lost
+    in its bad state and none in its good one.
     """
 
     #: Share of the datagrams past the bottleneck that are lost.
@@ -104,8 +105,8 @@ class Link:
         self._under_way: list[tuple[float, int, bytes]] = []
         self._arrived = 0  # a running number: those that arrive at the same time keep their order
 
-    def send(self, datagram: bytes, *, now: float) -> None:
-        """Put a datagram (any buffer, copied) on the link at `now`, which never goes back."""
+    def send(self, datagram: bytes | bytearray | memoryview, *, now: float) -> None:
+        """Put a datagram (copied unless it is bytes) on the link at `now`, which never goes back."""
         profile = self.profile
         self.sent += 1
         leaves = now

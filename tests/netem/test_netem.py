@@ -196,4 +196,4 @@ def test_a_buffer_that_is_used_again_is_not_seen_changed() -> None:
 )
 def test_a_profile_that_cannot_be_is_refused(wrong: dict[str, float], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        LinkProfile(**wrong)  # type: ignore[arg-type]  # every field here is a number
+        LinkProfile(**wrong)

@@ -1,0 +1,1 @@
+"""Measurements of Clarion, each a program that prints a table: `python -m bench.NAME`."""
