@@ -219,7 +219,7 @@ class DtlsTransport(RTCDtlsTransport):
 def pack_records(written: bytes, mtu: int) -> Iterator[bytes]:
     """Yield the DTLS records in `written` as datagrams of at most `mtu` bytes (RFC 6347 section 4.1).
 
-    A memory BIO does not keep the borders of the writes. A record longer than `mtu` goes alone; so does all that
+    A memory BIO keeps no borders between writes. A record longer than `mtu` goes alone; so does all that
     follows a header which DTLS 1.2 does not know.
     """
     start = end = 0

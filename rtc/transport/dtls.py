@@ -135,7 +135,10 @@ class SecureTransport:
             self._wake.set()
 
     def feed(self, datagram: bytes) -> None:
-        """Take one DTLS datagram from the peer, before or after start()."""
+        """Take one DTLS datagram from the peer, before or after start().
+
+        Only from an address that ICE has authenticated: DTLS 1.2 lets anyone's datagram end a handshake.
+        """
         self._pipe.feed(datagram)
 
     async def stop(self) -> None:

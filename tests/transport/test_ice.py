@@ -231,7 +231,7 @@ def test_old_credentials_serve_until_a_check_bears_the_new_ones() -> None:
     assert lite.receive(request(username=f"{ufrag}:clie", pwd=pwd), HOME, now=2.0) is None
     parsed(lite.receive(request(username=f"{ufrag}:next", pwd=pwd, nominate=True), MOBILE, now=2.1), pwd)
     assert lite.selected == MOBILE
-    assert lite.local_ufrags == (ufrag,)
+    assert list(lite.local_ufrags) == [ufrag]
     assert lite.receive(request(), HOME, now=2.2) is None
 
 
