@@ -1,7 +1,8 @@
-"""Writing answers: the policy in tables, the text as a reader of SDP finds it, and stock aiortc taking it."""
+"""Writing answers: the policy in tables, the text as others read it, aiortc and Chromium taking it."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from aiortc import (
 )
 from aiortc.mediastreams import AudioStreamTrack
 from aiortc.sdp import SessionDescription
+from playwright.async_api import async_playwright
 
 from rtc.wire import extensions as ext
 from rtc.wire.sdp import (
@@ -45,6 +47,14 @@ AUDIO = OfferedMedia(
 )
 VIDEO = replace(AUDIO, kind="video", mid="v", formats=("96", "97"), codecs=(Codec("VP8", 96, 90000),))
 DATA = replace(AUDIO, kind="application", mid="d", formats=("webrtc-datachannel",), codecs=(), sctp_port=5000)
+
+
+CHROMIUM = shutil.which("chromium") or ""
+CHROMIUM_FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+]
 
 
 def offer_of(*media: OfferedMedia) -> Offer:
@@ -108,12 +118,13 @@ def red(fmtp: str, payload_type: int = 63) -> Codec:
         ([Codec("opus", 111, 48000, 1)], []),
         ([Codec("PCMU", 0, 8000), Codec("CN", 13, 8000), Codec("telephone-event", 110, 48000)], []),
         ([Codec("VP8", 96, 90000)], []),
+        ([replace(opus(), rtx_payload_type=112)], [(111, "minptime=10;useinbandfec=1")]),
     ],
 )
 def test_audio_codecs(offered: list[Codec], taken: list[tuple[int, str]]) -> None:
     codecs = common_codecs(replace(AUDIO, codecs=tuple(offered)))
     assert [(codec.payload_type, codec.fmtp) for codec in codecs] == taken
-    assert all(codec.feedback == ("nack",) for codec in codecs)
+    assert all(codec.feedback == ("nack",) and codec.rtx_payload_type is None for codec in codecs)
 
 
 H264 = "level-asymmetry-allowed=1;packetization-mode={};profile-level-id=42e01f"
@@ -146,6 +157,10 @@ def test_video_codecs(name: str, fmtp: str, answered: str | None) -> None:
     codecs = common_codecs(offered)
     assert [codec.fmtp for codec in codecs] == ([] if answered is None else [answered])
     assert all(codec.rtx_payload_type == 97 for codec in codecs)
+
+
+def test_a_video_codec_at_another_clock_rate_is_another_codec() -> None:
+    assert common_codecs(replace(VIDEO, codecs=(Codec("VP8", 96, 8000),))) == ()
 
 
 @pytest.mark.parametrize(
@@ -316,6 +331,7 @@ def test_the_text_reads_back_as_what_was_meant(name: str) -> None:
             assert found.sctp_port == 5000
             continue
         assert found.rtcp_mux
+        assert ("a=rtcp-rsize" in lines) == any(m.rtcp_reduced_size for m in offer.media)
         assert found.direction == media.direction == reverse(offered.direction)
         assert {e.uri: e.id for e in found.rtp.headerExtensions} == media.extensions
         assert found.fmt == [codec.payloadType for codec in found.rtp.codecs]
@@ -361,3 +377,58 @@ async def test_stock_aiortc_takes_the_answer(policy: RTCBundlePolicy, slots: lis
         assert [c.ip for c in transports.pop().getRemoteCandidates()] == ["127.0.0.1", "::1"]
     finally:
         await client.close()
+
+
+PAGE = """
+for (const kind of ['audio', 'video', 'video']) pc.addTransceiver(kind, {direction: 'sendonly'});
+for (const kind of ['audio', 'audio', 'video', 'video']) pc.addTransceiver(kind, {direction: 'recvonly'});
+pc.createDataChannel('chat');
+"""
+SIMULCAST = """
+pc.addTransceiver('audio');
+pc.addTransceiver('video', {sendEncodings: [{rid: 'q', scaleResolutionDownBy: 4}, {rid: 'f'}]});
+"""
+RED_FIRST = """
+const codecs = RTCRtpReceiver.getCapabilities('audio').codecs;
+const isRed = (codec) => codec.mimeType === 'audio/red';
+pc.addTransceiver('audio').setCodecPreferences([...codecs.filter(isRed), ...codecs.filter((c) => !isRed(c))]);
+pc.addTransceiver('video');
+"""
+# Stops the second transceiver; then fills its place with another and restarts ICE.
+STEPS = ["", "pc.getTransceivers()[1].stop();", "pc.addTransceiver('video'); pc.restartIce();"]
+
+CREATE = "window.pc = new RTCPeerConnection({bundlePolicy: 'max-bundle'});"
+OFFER = "async (step) => { eval(step); await pc.setLocalDescription(); return pc.localDescription.sdp; }"
+TAKE = """async (sdp) => {
+  await pc.setRemoteDescription({type: 'answer', sdp});
+  return pc.getTransceivers().map((t) => ({
+    direction: t.currentDirection,
+    codec: t.sender.getParameters().codecs[0]?.mimeType ?? null,
+    rids: t.sender.getParameters().encodings.map((e) => e.rid ?? ''),
+  }));
+}"""
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium on the PATH")
+async def test_chromium_takes_answers_first_renegotiated_and_after_an_ice_restart() -> None:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        try:
+            page = await browser.new_page()
+            taken: dict[str, list[list[dict[str, object]]]] = {}
+            for setup in (PAGE, SIMULCAST, RED_FIRST):
+                await page.evaluate(f"() => {{ {CREATE} {setup} }}")
+                for step in STEPS:
+                    answer = answer_to(parse_offer(await page.evaluate(OFFER, step)))
+                    taken.setdefault(setup, []).append(await page.evaluate(TAKE, answer.serialize()))
+                await page.evaluate("pc.close()")
+        finally:
+            await browser.close()
+    first, stopped, refilled = taken[PAGE]
+    assert [t["direction"] for t in first] == ["sendonly"] * 3 + ["recvonly"] * 4
+    assert [t["codec"] for t in first] == ["audio/opus", "video/VP8", "video/VP8"] + [None] * 4
+    assert [t["direction"] for t in stopped] == ["sendonly"] * 2 + ["recvonly"] * 4
+    assert refilled[-1]["direction"] == "sendrecv"
+    assert taken[SIMULCAST][0][1]["rids"] == ["q", "f"]
+    assert taken[RED_FIRST][0][0]["codec"] == "audio/red"
+    assert all(t["direction"] == "sendrecv" for t in taken[RED_FIRST][2])

@@ -135,6 +135,19 @@ def test_the_same_text_twice_gives_equal_offers(name: str) -> None:
     assert parse_offer(OFFERS[name]) == parse_offer(OFFERS[name].replace("\r\n", "\n"))
 
 
+def test_of_what_is_said_twice_the_first_counts() -> None:
+    again = f"a=mid:9\na=extmap:9 {MID}\na=rtpmap:96 H264/90000\na=rtpmap:97 VP9/90000\n"
+    media = parse_offer(GOOD + again).media[1]
+    assert (media.mid, media.extensions[MID]) == ("1", 4)
+    assert [(codec.name, codec.rtx_payload_type) for codec in media.codecs] == [("VP8", 97)]
+
+
+@pytest.mark.parametrize("apt", ["apt=97", "apt=95", "apt=x", "", "96"])
+def test_an_rtx_that_repairs_nothing_offered_is_passed_over(apt: str) -> None:
+    codecs = parse_offer(GOOD.replace("apt=96", apt)).media[1].codecs
+    assert [(codec.payload_type, codec.rtx_payload_type) for codec in codecs] == [(96, None)]
+
+
 @pytest.mark.parametrize(
     ("simulcast", "rids"),
     [
@@ -174,6 +187,19 @@ def test_the_first_of_the_group_speaks_for_the_transport() -> None:
     text = GOOD.replace("BUNDLE 0 1", "BUNDLE 1 0") + "a=ice-ufrag:tagged\na=setup:active\n"
     offer = parse_offer(text)
     assert (offer.ufrag, offer.setup, offer.bundle) == ("tagged", "active", ("1", "0"))
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        (GOOD, False),
+        (GOOD.replace("a=group", "a=extmap-allow-mixed\na=group"), True),
+        (GOOD + "a=extmap-allow-mixed\n", False),  # one section only
+        (GOOD.replace("a=rtcp-mux", "a=rtcp-mux\na=extmap-allow-mixed"), True),
+    ],
+)
+def test_mixed_header_forms_are_allowed_for_all_sections_or_none(text: str, allowed: bool) -> None:
+    assert parse_offer(text).extmap_allow_mixed is allowed
 
 
 def test_payload_types_that_look_like_rtcp_are_passed_over() -> None:
@@ -295,6 +321,16 @@ def read(text: str) -> None:
 
 
 LINES = sorted({line for text in OFFERS.values() for line in text.split("\r\n")})
+
+
+@pytest.mark.parametrize("name", sorted({line[2:].split(":")[0] for line in LINES if line.startswith("a=")}))
+@pytest.mark.parametrize(
+    "value", ["", ":", ": ", ":0", ":0 ", ": 0", ":0/", ":0 /", ":0 0/0/0", ":x", ":-1", ":é 0"]
+)
+def test_an_attribute_with_its_value_cut_short(name: str, value: str) -> None:
+    read(f"{GOOD}a={name}{value}\n")
+    read(f"{SESSION}a={name}{value}\n{AUDIO}a={name}{value}\n{VIDEO}")
+    read(GOOD.replace(f"a={name}:", f"a={name}{value}\na=x:"))
 
 
 @given(st.text())

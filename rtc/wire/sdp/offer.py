@@ -67,7 +67,7 @@ class OfferedMedia:
     codecs: tuple[Codec, ...] = ()
     extensions: Mapping[str, int] = field(default_factory=dict)  # URI -> id
     extension_directions: Mapping[str, Direction] = field(default_factory=dict)  # those not sendrecv
-    ssrcs: tuple[int, ...] = ()  # of media, in order; those that only repair are left out
+    ssrcs: tuple[int, ...] = ()  # of media, in order; where nothing is sent aiortc names its RTCP's here
     rtx_ssrcs: Mapping[int, int] = field(default_factory=dict)  # media SSRC -> RTX SSRC (ssrc-group FID)
     rids: tuple[str, ...] = ()  # simulcast layers the client sends, in its order
     stream_id: str = ""  # MediaStream of a=msid; "" for none
@@ -142,7 +142,7 @@ def parse_offer(text: str) -> Offer:
         ice_options=tuple(_inherited(tagged, session, "ice-options").split()),
         ice_lite=session.has("ice-lite"),
         extmap_allow_mixed=session.has("extmap-allow-mixed")
-        or all(section.has("extmap-allow-mixed") for section in live.values()),
+        or all(live[m.mid].has("extmap-allow-mixed") for m in media if not m.rejected and m.extensions),
     )
 
 
