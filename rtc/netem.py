@@ -65,7 +65,7 @@ class _LossModel:
 
     __slots__ = ("_bad", "_random")
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int | str) -> None:
         self._random = Random(f"{seed} loss")  # noqa: S311 -- a simulation
         self._bad: bool | None = None  # Gilbert's state after the last datagram; None before the first
 
@@ -90,7 +90,7 @@ class Link:
         "delivered", "duplicated", "lost", "profile", "queue_dropped", "sent",
     )  # fmt: skip
 
-    def __init__(self, profile: LinkProfile, *, seed: int) -> None:
+    def __init__(self, profile: LinkProfile, *, seed: int | str) -> None:
         self.profile = profile
         #: Datagrams handed in; dropped at the bottleneck; lost after it; doubled; handed out, copies counted.
         self.sent = 0
