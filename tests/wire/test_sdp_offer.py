@@ -194,6 +194,7 @@ def test_the_first_of_the_group_speaks_for_the_transport() -> None:
     [
         (GOOD, False),
         (GOOD.replace("a=group", "a=extmap-allow-mixed\na=group"), True),
+        (GOOD.replace("a=extmap", "a=x"), False),
         (GOOD + "a=extmap-allow-mixed\n", False),  # one section only
         (GOOD.replace("a=rtcp-mux", "a=rtcp-mux\na=extmap-allow-mixed"), True),
     ],

@@ -132,6 +132,8 @@ def parse_offer(text: str) -> Offer:
     setup = _inherited(tagged, session, "setup")
     if setup not in ("actpass", "active", "passive"):
         raise SdpError("the offer's a=setup is not actpass, active or passive")
+    rtp = [live[m.mid] for m in media if not m.rejected and m.kind != "application"]
+    mixed = {section.has("extmap-allow-mixed") for section in rtp}
     return Offer(
         ufrag=ufrag,
         pwd=pwd,
@@ -141,8 +143,7 @@ def parse_offer(text: str) -> Offer:
         bundle=bundle,
         ice_options=tuple(_inherited(tagged, session, "ice-options").split()),
         ice_lite=session.has("ice-lite"),
-        extmap_allow_mixed=session.has("extmap-allow-mixed")
-        or all(live[m.mid].has("extmap-allow-mixed") for m in media if not m.rejected and m.extensions),
+        extmap_allow_mixed=session.has("extmap-allow-mixed") or mixed == {True},
     )
 
 
