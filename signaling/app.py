@@ -1,0 +1,65 @@
+"""The application: settings in, an aiohttp Application out, with everything that it needs while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from aiohttp import web
+
+from rtc import sfu
+from signaling import health, pages, websocket
+from signaling.config import Settings
+from signaling.keys import DIRECTORY, METRICS, NODE, SESSIONS, SETTINGS
+from signaling.metrics import Metrics
+from signaling.rooms import Directory, Limits
+from signaling.security.middleware import add_security_headers, middlewares
+from signaling.session import Sessions
+
+MAX_BODY_BYTES = 256 * 1024
+"""Longest body of an HTTP request: an SDP offer, as in `signaling.protocol`."""
+
+StartNode = Callable[[sfu.NodeSettings], Awaitable[sfu.Node]]
+
+
+def create_app(settings: Settings, *, start_node: StartNode | None = None) -> web.Application:
+    """The service as an aiohttp application; `start_node` stands in for the media node in tests.
+
+    When the application starts it raises OSError if the media port cannot be had.
+    """
+    app = web.Application(middlewares=middlewares(settings), client_max_size=MAX_BODY_BYTES)
+    app[SETTINGS] = settings
+    app[METRICS] = Metrics()
+    app.on_response_prepare.append(add_security_headers)
+    app.cleanup_ctx.append(_media(start_node or sfu.Node.start))
+    app.on_shutdown.append(_shut_down)
+    app.router.add_get("/ws", websocket.handle)
+    health.setup(app)
+    pages.setup(app)
+    return app
+
+
+def _media(start_node: StartNode) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def run(app: web.Application) -> AsyncIterator[None]:
+        settings, metrics = app[SETTINGS], app[METRICS]
+        node = await start_node(
+            sfu.NodeSettings(host=settings.media_host, port=settings.udp_port, public_ips=settings.announced_ips)
+        )
+        limits = Limits(settings.max_rooms, settings.max_participants, settings.max_participants_per_room)
+        app[NODE] = node
+        app[DIRECTORY] = Directory(node, limits, metrics)
+        app[SESSIONS] = Sessions(app[DIRECTORY], metrics, resume_seconds=settings.resume_seconds)
+        metrics.add(lambda: health.collect(app))
+        try:
+            async with metrics.sampling():
+                yield
+        finally:
+            await app[DIRECTORY].close()
+            await node.close()
+
+    return run
+
+
+async def _shut_down(app: web.Application) -> None:
+    if SESSIONS in app:  # not when the start failed
+        app[DIRECTORY].draining = True
+        app[SESSIONS].end_all("shutdown")

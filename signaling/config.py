@@ -1,0 +1,294 @@
+"""Settings of the service: `CLARION_*` variables, overridden by the flags of `clarion serve`."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import ifaddr
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "CLARION_"
+MIN_SECRET_LENGTH = 32
+"""Characters of a token secret: RFC 7518 section 3.2 asks for a key as long as the hash, 256 bits."""
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+CommaList = Annotated[tuple[str, ...], NoDecode]
+
+
+class ConfigError(Exception):
+    """A setting is wrong, or does not fit the others; the text says what to do about it."""
+
+
+class IceServerSetting(BaseModel, frozen=True, extra="forbid"):
+    """A STUN or TURN server that clients are told to use, as in RTCConfiguration.iceServers."""
+
+    urls: tuple[str, ...]
+    username: str = ""
+    credential: str = Field(default="", repr=False)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Every field is the variable `CLARION_` + its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    http_host: str = Field("127.0.0.1", description="Address to serve the page and the signalling on.")
+    http_port: Port = Field(8080, description="TCP port of the page and the signalling; 0 takes a free one.")
+    udp_host: str = Field("", description="Address to receive media on; empty: the same as http_host.")
+    udp_port: Port = Field(7882, description="The one UDP port of all media; 0 takes a free one.")
+    public_ips: CommaList = Field(
+        (), description="Addresses at which clients reach the media port, comma between; empty: those of this machine."
+    )
+    secret: SecretStr = Field(
+        SecretStr(""),
+        description="Secret that signs the tokens of participants, 32 characters or more; "
+        "empty: no tokens, allowed on loopback only.",
+    )
+    tls_cert: Path | None = Field(None, description="File with the TLS certificate chain (PEM); needs tls_key.")
+    tls_key: Path | None = Field(None, description="File with the TLS private key (PEM); needs tls_cert.")
+    public_url: str = Field(
+        "", description="Address of the service as people type it, for links; empty: made from http_host and http_port."
+    )
+    allowed_origins: CommaList = Field(
+        (), description="Origins of other sites whose pages may connect, such as https://example.org, comma between."
+    )
+    trusted_proxies: CommaList = Field(
+        (), description="Addresses or networks of proxies whose X-Forwarded-For, -Proto and -Host are believed."
+    )
+    max_rooms: int = Field(1000, ge=1, description="Most rooms at one time.")
+    max_participants: int = Field(1000, ge=1, description="Most participants and viewers on this server.")
+    max_participants_per_room: int = Field(200, ge=1, description="Most participants and viewers in one room.")
+    resume_seconds: float = Field(30.0, ge=1, le=3600, description="How long a lost connection may take to come back.")
+    drain_seconds: float | None = Field(
+        None, ge=0, le=86400,
+        description="How long calls may go on after SIGTERM; empty: 0 on loopback, 30 elsewhere.",
+    )
+    log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, json elsewhere.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line to log.")
+    metrics_token: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer token for /metrics; empty: /metrics is open where no secret is set, and closed otherwise.",
+    )
+    ice_servers: Annotated[tuple[IceServerSetting, ...], NoDecode] = Field(
+        (), description='STUN and TURN servers for clients, JSON: [{"urls": ["turn:..."], "username": "", "credential": ""}].'
+    )
+
+    @field_validator("public_ips", "allowed_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("ice_servers", mode="before")
+    @classmethod
+    def _json(cls, value: object) -> object:
+        if not isinstance(value, str) or not value:
+            return value or ()
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError("this must be a JSON list of objects with `urls`") from None
+
+    @field_validator("drain_seconds", "tls_cert", "tls_key", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("public_ips")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            if ipaddress.ip_address(address).is_unspecified:
+                raise ValueError(f"{address} is not an address that a client can reach")
+        return value
+
+    @field_validator("udp_host")
+    @classmethod
+    def _udp_address(cls, value: str) -> str:
+        return str(ipaddress.ip_address(value)) if value else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_network(network, strict=False)) for network in value)
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            scheme, separator, host = origin.partition("://")
+            if scheme not in {"http", "https"} or not separator or not host or "/" in host:
+                raise ValueError(f"{origin!r} is not an origin; write scheme and host only, such as https://example.org")
+        return tuple(origin.lower() for origin in value)
+
+    @field_validator("public_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("the address must begin with http:// or https://")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        secret = self.secret.get_secret_value()
+        if secret and len(secret) < MIN_SECRET_LENGTH:
+            raise ValueError(
+                f"CLARION_SECRET has {len(secret)} characters and needs {MIN_SECRET_LENGTH} or more; "
+                "`openssl rand -hex 32` makes a good one"
+            )
+        if not secret and not self.on_loopback:
+            raise ValueError(
+                f"serving on {self.http_host} without a secret would let anyone on the network use this server. "
+                "Set CLARION_SECRET (`openssl rand -hex 32` makes one), or serve on 127.0.0.1"
+            )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("TLS needs both tls_cert and tls_key")
+        return self
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only programs on this machine can connect."""
+        return is_loopback(self.http_host) and (not self.udp_host or is_loopback(self.udp_host))
+
+    @property
+    def open(self) -> bool:
+        """Whether joining needs no token."""
+        return not self.secret.get_secret_value()
+
+    @property
+    def media_host(self) -> str:
+        """The address that the media port is bound to."""
+        if self.udp_host:
+            return self.udp_host
+        return "127.0.0.1" if self.http_host == "localhost" else self.http_host
+
+    @property
+    def drain_deadline(self) -> float:
+        """Seconds that calls may go on after the order to stop."""
+        if self.drain_seconds is not None:
+            return self.drain_seconds
+        return 0.0 if self.on_loopback else 30.0
+
+    @property
+    def announced_ips(self) -> tuple[str, ...]:
+        """Addresses at which clients are told to send media."""
+        return self.public_ips or reachable_addresses(self.media_host)
+
+    def url(self, port: int | None = None) -> str:
+        """Where a person opens the service; `port` is the one really bound, when it was left to the system."""
+        if self.public_url:
+            return self.public_url
+        host = self.http_host
+        if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+            host = self.announced_ips[0]
+        return f"{'https' if self.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{port or self.http_port}"
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The TLS context, None without TLS. Raises ConfigError for files that cannot be used."""
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(self.tls_cert, self.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"The TLS certificate {self.tls_cert} with key {self.tls_key} cannot be used: {error}."
+            ) from error
+        return context
+
+
+def load(overrides: Mapping[str, object] | None = None) -> Settings:
+    """Settings of the environment, replaced by `overrides` that are not None. Raises ConfigError."""
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks what came in as text
+    except ValidationError as error:
+        raise ConfigError("\n".join(_sentence(problem) for problem in error.errors())) from error
+
+
+def _sentence(problem: Any) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ").rstrip(".")
+    place = [str(part) for part in problem["loc"]]
+    if not place:
+        return message[0].upper() + message[1:] + "."
+    name = place[0]
+    return f"{PREFIX}{name.upper()} (--{name.replace('_', '-')}): {message[0].lower()}{message[1:]}."
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or address, is this machine talking to itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def reachable_addresses(host: str) -> tuple[str, ...]:
+    """Addresses under which a socket bound to `host` is reached: itself, or those of all interfaces, IPv4 first."""
+    if not ipaddress.ip_address(host).is_unspecified:
+        return (host,)
+    found: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = []
+    for adapter in ifaddr.get_adapters():
+        for entry in adapter.ips:
+            text = entry.ip if isinstance(entry.ip, str) else entry.ip[0]
+            address = ipaddress.ip_address(text)
+            if address.version == 4 or ":" in host:
+                found.append(address)
+    useful = [address for address in found if not (address.is_loopback or address.is_link_local)]
+    chosen = useful or [address for address in found if address.is_loopback]
+    return tuple(str(address) for address in sorted(set(chosen), key=lambda each: (each.version, int(each))))
+
+
+def markdown() -> str:
+    """The text of docs/settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        "Every setting is an environment variable and, secrets apart, a flag of `clarion serve`; the flag wins.",
+        "Lists have commas between their entries. A setting that is wrong stops the start with a sentence that says why.",
+        "",
+        "This page is written by `clarion settings`; a test compares it with the program.",
+        "",
+        "| Variable | Flag | Default | What it does |",
+        "|---|---|---|---|",
+    ]
+    for name, field in Settings.model_fields.items():
+        flag = "-" if is_secret(name) else f"`--{name.replace('_', '-')}`"
+        default = field.default
+        if isinstance(default, SecretStr) or default in ((), "", None):
+            shown = "-"
+        else:
+            shown = f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+        lines.append(f"| `{PREFIX}{name.upper()}` | {flag} | {shown} | {(field.description or '').replace('|', '&#124;')} |")
+    return "\n".join(lines) + "\n"
+
+
+def changed(settings: Settings) -> list[str]:
+    """The names of the settings that are not as by default, secrets without their value."""
+    lines = []
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if value != field.default:
+            hidden = is_secret(name) or name == "ice_servers"
+            shown = ",".join(value) if isinstance(value, tuple) and not hidden else value
+            lines.append(f"{PREFIX}{name.upper()}" if hidden else f"{PREFIX}{name.upper()}={shown}")
+    return lines
+
+
+def is_secret(name: str) -> bool:
+    """Whether setting `name` must not stand on a command line, where other users of the machine read it."""
+    return Settings.model_fields[name].annotation is SecretStr
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Names in `environment` that look like settings and are none: most likely typing errors."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name.upper() not in known)
+

@@ -1,0 +1,76 @@
+"""For whoever runs the server: /healthz, /readyz and /metrics."""
+
+from __future__ import annotations
+
+import hmac
+from collections import Counter as Tally
+from collections.abc import Iterator
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.core import Metric
+
+from signaling.keys import DIRECTORY, METRICS, NODE, SETTINGS
+from signaling.metrics import counter, gauge
+from signaling.rooms import Directory
+
+MEMBER_KINDS = ("web", "python", "whip", "whep")
+STATES = ("new", "connecting", "connected", "disconnected", "failed", "closed")
+
+
+def setup(app: web.Application) -> None:
+    """Add the routes."""
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """The process is up and its event loop turns."""
+    return web.json_response({"status": "ok", "eventLoopLagSeconds": round(request.app[METRICS].last_lag, 4)})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """503 while the server takes nobody in: it drains, or is full."""
+    refusal = request.app[DIRECTORY].refusal()
+    return web.json_response(
+        {"ready": not refusal, "reason": refusal} if refusal else {"ready": True}, status=503 if refusal else 200
+    )
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Prometheus' text format; open only where the whole server is, or to the bearer of `metrics_token`."""
+    settings = request.app[SETTINGS]
+    token = settings.metrics_token.get_secret_value()
+    if token:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
+        if not hmac.compare_digest(given, token.encode()):
+            raise web.HTTPUnauthorized(
+                headers={"WWW-Authenticate": 'Bearer realm="metrics"'}, text="This needs the metrics token."
+            )
+    elif not settings.open:
+        raise web.HTTPForbidden(text="Set CLARION_METRICS_TOKEN to read the metrics of this server.")
+    return web.Response(body=request.app[METRICS].text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def collect(app: web.Application) -> Iterator[Metric]:
+    """What is counted when it is asked for: rooms, participants, media."""
+    directory: Directory = app[DIRECTORY]
+    members = [member for room in directory.rooms.values() for member in room.members.values()]
+    kinds = Tally(dict.fromkeys(MEMBER_KINDS, 0))
+    kinds.update(member.kind for member in members)
+    states = Tally(dict.fromkeys(STATES, 0))
+    states.update(member.transport for member in members)
+    tracks = Tally({"audio": 0, "video": 0})
+    tracks.update(publication.kind for member in members for publication in member.publications.values())
+    yield gauge("rooms", "Rooms.", Tally({"": len(directory.rooms)}))
+    yield gauge("participants", "Participants and viewers.", kinds, "kind")
+    yield gauge("peer_connections", "Media transports.", states, "state")
+    yield gauge("tracks", "Published tracks.", tracks, "kind")
+    yield from media(app)
+
+
+def media(app: web.Application) -> Iterator[Metric]:
+    """The counters of the media node."""
+    _ = app[NODE], counter
+    return iter(())

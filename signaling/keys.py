@@ -1,0 +1,17 @@
+"""What the parts of the application share, by key: see `signaling.app.create_app`."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from rtc import sfu
+from signaling.config import Settings
+from signaling.metrics import Metrics
+from signaling.rooms import Directory
+from signaling.session import Sessions
+
+SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
+METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
+NODE: web.AppKey[sfu.Node] = web.AppKey("node", sfu.Node)
+DIRECTORY: web.AppKey[Directory] = web.AppKey("directory", Directory)
+SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions", Sessions)

@@ -1,0 +1,1 @@
+"""What guards the HTTP side: origins, proxies, headers."""

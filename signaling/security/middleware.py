@@ -1,0 +1,139 @@
+"""What happens to every request: proxy headers, a number for the logs, errors people and programs understand."""
+
+from __future__ import annotations
+
+import html
+import re
+import secrets
+import time
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from signaling.config import Settings
+from signaling.security.proxies import networks, unproxied
+
+API_PREFIXES = ("/api/", "/ws", "/whip/", "/whep/", "/metrics", "/healthz", "/readyz")
+"""Paths that programs ask for: their errors are application/problem+json (RFC 9457), the others' a page."""
+REQUEST_ID = web.RequestKey("request_id", str)
+
+_HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
+
+log = structlog.get_logger()
+
+
+def middlewares(settings: Settings) -> list[Middleware]:
+    """The middlewares of the application, outermost first."""
+    trusted = networks(settings.trusted_proxies)
+
+    @web.middleware
+    async def proxies(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await handler(unproxied(request, trusted))
+
+    return [proxies, observe, explain_errors]
+
+
+@web.middleware
+async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Number the request and log how it ended; the query is left out, for it may hold a token."""
+    request_id = request[REQUEST_ID] = secrets.token_hex(8)
+    started = time.monotonic()
+    with structlog.contextvars.bound_contextvars(request=request_id):
+        response = await handler(request)
+        log.debug(
+            "request", method=request.method, path=request.path, status=response.status, remote=request.remote,
+            seconds=round(time.monotonic() - started, 4),
+        )
+    return response
+
+
+@web.middleware
+async def explain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn errors into problem+json or a page; what nobody expected is logged and becomes 500."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400 or error.content_type == "application/problem+json":
+            raise
+        given = error.text or ""
+        detail = given if given and not given.startswith(f"{error.status}:") else ""
+        headers = {
+            name: value for name, value in error.headers.items()
+            if name not in {hdrs.CONTENT_TYPE, hdrs.CONTENT_LENGTH}
+        }
+        return explained(request, error.status, error.reason, detail, headers)
+    except ConnectionError:
+        raise  # the client went away
+    except Exception:
+        log.exception("request failed", method=request.method, path=request.path)
+        return explained(
+            request, 500, "Internal Server Error", f"The server failed at this; logged as {request[REQUEST_ID]}.", {}
+        )
+
+
+def explained(
+    request: web.Request, status: int, reason: str, detail: str, headers: dict[str, str]
+) -> web.Response:
+    """An error response as a program or a person reads it."""
+    if request.path.startswith(API_PREFIXES):
+        return problem(status, reason, detail, headers)
+    text = detail or _SENTENCES.get(status, "")
+    return web.Response(
+        status=status,
+        headers=headers,
+        content_type="text/html",
+        charset="utf-8",
+        text="<!doctype html><html lang=en><meta charset=utf-8>"
+        "<meta name=viewport content='width=device-width, initial-scale=1'>"
+        f"<title>{html.escape(reason)} – Clarion</title><h1>{html.escape(reason)}</h1>"
+        f"<p>{html.escape(text)}</p><p><a href='/'>Clarion</a></p></html>",
+    )
+
+
+def problem(status: int, title: str, detail: str = "", headers: dict[str, str] | None = None) -> web.Response:
+    """An error response of type application/problem+json."""
+    body = {"type": "about:blank", "title": title, "status": status}
+    if detail:
+        body["detail"] = detail
+    return web.json_response(body, status=status, headers=headers, content_type="application/problem+json")
+
+
+async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Signal handler `on_response_prepare`: the headers that every response has."""
+    headers = response.headers
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    headers.setdefault("X-Frame-Options", "DENY")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
+    headers.setdefault("Content-Security-Policy", content_security_policy(request))
+    headers.setdefault("Cache-Control", "no-store")
+    headers.pop("Server", None)
+    if request_id := request.get(REQUEST_ID):
+        headers.setdefault("X-Request-Id", request_id)
+
+
+PERMISSIONS_POLICY = (
+    "camera=(self), microphone=(self), display-capture=(self), autoplay=(self), fullscreen=(self), "
+    "picture-in-picture=(self), screen-wake-lock=(self), speaker-selection=(self), clipboard-write=(self), "
+    "geolocation=(), payment=(), usb=(), serial=(), bluetooth=(), hid=(), midi=()"
+)
+
+
+def content_security_policy(request: web.Request) -> str:
+    """Everything from here and nothing inline; the WebSocket by name, since older Safari does not count it as 'self'."""
+    scheme = "wss" if request.scheme == "https" else "ws"
+    socket = f" {scheme}://{request.host}" if _HOST.fullmatch(request.host) else ""
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+        "media-src 'self' blob: mediastream:; font-src 'self'; manifest-src 'self'; worker-src 'self'; "
+        f"connect-src 'self'{socket}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+
+_SENTENCES = {
+    404: "There is nothing at this address.",
+    405: "This address does not take that.",
+    413: "That is more than this server takes at once.",
+}

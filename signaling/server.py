@@ -1,0 +1,108 @@
+"""Running the application: listen, wait for the order to stop, let calls end, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+
+from signaling.config import ConfigError, Settings
+from signaling.keys import DIRECTORY, METRICS, NODE, SESSIONS
+
+SHUTDOWN_SECONDS = 8.0
+"""How long open connections may take to end after everybody has been told."""
+
+log = structlog.get_logger()
+
+
+async def serve(
+    app: web.Application, settings: Settings, *, started: Callable[[int, int], None] = lambda http, udp: None
+) -> None:
+    """Run until SIGTERM or SIGINT, then drain; `started` gets the HTTP and UDP ports. Raises ConfigError."""
+    tls = settings.ssl_context()
+    # The log has its own lines for requests: aiohttp's would hold query strings, and those may hold tokens.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    try:
+        try:
+            await runner.setup()
+        except OSError as error:
+            raise ConfigError(
+                _cannot_listen("media", "UDP", settings.media_host, settings.udp_port, "UDP_PORT", error)
+            ) from error
+        site = web.TCPSite(runner, settings.http_host, settings.http_port, ssl_context=tls)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigError(
+                _cannot_listen("the page", "TCP", settings.http_host, settings.http_port, "HTTP_PORT", error)
+            ) from error
+        http_port = runner.addresses[0][1]
+        log.info("listening", url=settings.url(http_port), http_port=http_port, udp_port=app[NODE].port)
+        stop = Stop()
+        with stop.on_signals():
+            started(http_port, app[NODE].port)
+            await stop.ordered.wait()
+            await drain(app, settings.drain_deadline, stop)
+    finally:
+        await runner.cleanup()
+    log.info("stopped")
+
+
+class Stop:
+    """The order to stop: the first signal asks, the second insists."""
+
+    def __init__(self) -> None:
+        self.ordered = asyncio.Event()
+        self.forced = asyncio.Event()
+
+    def order(self) -> None:
+        """Stop; said twice: at once."""
+        (self.forced if self.ordered.is_set() else self.ordered).set()
+
+    def on_signals(self) -> _Signals:
+        """A context in which SIGTERM and SIGINT give the order."""
+        return _Signals(self)
+
+
+class _Signals:
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.order)
+
+    def __exit__(self, *_: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+
+async def drain(app: web.Application, seconds: float, stop: Stop) -> None:
+    """Take nobody in any more, and wait until all sessions have ended, `seconds` have passed or the stop is forced."""
+    sessions = app[SESSIONS]
+    app[DIRECTORY].draining = True
+    app[METRICS].draining.set(1)
+    if not len(sessions) or seconds <= 0:
+        return
+    log.info("draining", sessions=len(sessions), seconds=seconds)
+    waits = [asyncio.create_task(sessions.wait_until_none()), asyncio.create_task(stop.forced.wait())]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+def _cannot_listen(what: str, protocol: str, host: str, port: int, setting: str, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{protocol} port {port} on {host}, for {what}, is in use by another program: stop that one, "
+            f"or choose another port with CLARION_{setting}."
+        )
+    if error.errno == errno.EACCES:
+        return f"{protocol} port {port} on {host}, for {what}, needs more rights: choose CLARION_{setting} above 1023."
+    return f"Cannot listen on {host}, {protocol} port {port}, for {what}: {error.strerror or error}."

@@ -1,0 +1,377 @@
+"""The WebSocket at /ws: carries one session at a time, in the messages of `signaling.protocol`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import assert_never
+
+import msgspec
+import structlog
+from aiohttp import ClientConnectionResetError, WSCloseCode, WSMsgType, web
+
+from signaling import protocol
+from signaling.config import Settings
+from signaling.keys import DIRECTORY, METRICS, SESSIONS, SETTINGS
+from signaling.metrics import Metrics
+from signaling.names import InvalidNameError, room_name
+from signaling.rooms import Member, RefusedError
+from signaling.security.origin import origin_allowed
+from signaling.session import CloseReason, Session, Sessions
+from signaling.tokens import TokenError, authorize
+
+FIRST_MESSAGE_SECONDS = 10.0
+"""A connection that has not said by then who it is, is closed."""
+HEARTBEAT_SECONDS = 10.0
+"""A silent connection is pinged after this time, and given up after half as much again without an answer."""
+FINISH_SECONDS = 5.0
+"""How long a connection that is being closed may take to accept what is left to send."""
+MAX_UNSENT_EVENTS = 500
+"""Events that may wait for a slow reader before its connection is closed; half of what a session keeps."""
+MAX_MOMENTARY_EVENTS = 32
+"""Events outside the log that may wait for a slow reader; older ones give way."""
+MAX_BAD_MESSAGES = 10
+"""Messages nobody can read before the session is ended."""
+MAX_COMMAND_ID = 2**53 - 1
+"""The largest whole number that JavaScript counts to."""
+
+_CLOSE_CODES: dict[CloseReason, int] = {
+    "left": WSCloseCode.OK,
+    "replaced": WSCloseCode.OK,
+    "removed": WSCloseCode.POLICY_VIOLATION,
+    "timeout": WSCloseCode.POLICY_VIOLATION,
+    "shutdown": WSCloseCode.SERVICE_RESTART,
+    "too-slow": WSCloseCode.TRY_AGAIN_LATER,
+    "protocol-error": WSCloseCode.POLICY_VIOLATION,
+}
+
+log = structlog.get_logger()
+
+
+async def handle(request: web.Request) -> web.StreamResponse:
+    """`GET /ws`: upgrade, `join` or `resume`, then carry the session until either ends."""
+    if not origin_allowed(request, request.app[SETTINGS]):
+        raise web.HTTPForbidden(text="A page of another site may not connect to this server.")
+    socket = web.WebSocketResponse(
+        heartbeat=HEARTBEAT_SECONDS, max_msg_size=protocol.MAX_MESSAGE_BYTES, timeout=FINISH_SECONDS
+    )
+    await socket.prepare(request)
+    await Connection(request, socket).run()
+    return socket
+
+
+class Connection:
+    """One WebSocket. Sends the events of its session in order, reading them from the session's log."""
+
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
+        self._request = request
+        self._socket = socket
+        self._settings: Settings = request.app[SETTINGS]
+        self._metrics: Metrics = request.app[METRICS]
+        self._sessions: Sessions = request.app[SESSIONS]
+        self._session: Session | None = None
+        self._sent_seq = 0
+        self._backlog_seq = 0
+        """The events up to here were there when the connection came: a long replay does not make it slow."""
+        self._momentary: deque[protocol.Event] = deque(maxlen=MAX_MOMENTARY_EVENTS)
+        self._reason: CloseReason | None = None
+        self._aborted = False
+        self._bad_messages = 0
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve the connection until it closes."""
+        try:
+            session = await self._enter()
+        except RefusedError as error:
+            await self._refuse(error)
+            return
+        if session is None:
+            return
+        with structlog.contextvars.bound_contextvars(
+            room=session.member.room.name, participant=session.member.id, session=session.id
+        ):
+            writer = asyncio.create_task(self._write(session), name="websocket writer")
+            try:
+                await self._read(session)
+            finally:
+                if self._reason is None:
+                    writer.cancel()
+                await asyncio.wait([writer])
+                self._sessions.detach(session, self)
+
+    # --- called by the session ---------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """There is something new in the log; a reader that is too far behind loses the connection."""
+        session = self._session
+        assert session is not None  # noqa: S101 - only a session that was attached calls
+        unsent = session.log.last_seq - max(self._sent_seq, self._backlog_seq)
+        self._metrics.ws_queue.observe(unsent)
+        if unsent > MAX_UNSENT_EVENTS:
+            self._abort("reads too slowly")
+        self._wake.set()
+
+    def send_now(self, event: protocol.Event) -> None:
+        """Send an event that is not kept."""
+        self._momentary.append(event)
+        self._wake.set()
+
+    def finish(self, reason: CloseReason) -> None:
+        """Send what is left, then `closed`, and close."""
+        if self._reason is None:
+            self._reason = reason
+            self._wake.set()
+
+    # --- coming in ---------------------------------------------------------------------------------------------
+
+    async def _enter(self) -> Session | None:
+        """The session that the first message starts or resumes; None when the client went away before."""
+        try:
+            async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
+                received = await self._socket.receive()
+        except TimeoutError:
+            raise RefusedError("bad-message", "Nothing came; the first message is `join` or `resume`.") from None
+        if received.type in {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}:
+            return None
+        try:
+            message = _decode(received.data)
+        except ValueError as error:
+            raise RefusedError("bad-message", str(error)) from error
+        self._count_in(message)
+        match message:
+            case protocol.Join():
+                return self._join(message)
+            case protocol.Resume():
+                return self._resume(message)
+            case _:
+                raise RefusedError("bad-state", "The first message must be `join` or `resume`.")
+
+    def _join(self, message: protocol.Join) -> Session:
+        directory = self._request.app[DIRECTORY]
+        try:
+            grants = authorize(self._settings, message.token, room_name(message.room))
+        except InvalidNameError as error:
+            self._metrics.joins.labels("bad-message").inc()
+            raise RefusedError("bad-message", str(error)) from error
+        except TokenError as error:
+            self._metrics.joins.labels(error.code).inc()
+            log.info("join refused", code=error.code, why=str(error), remote=self._request.remote)
+            raise RefusedError(error.code, str(error)) from error
+        member = directory.join(message.name, grants=grants, kind=message.kind)
+        session = self._sessions.open(member)
+        session.emit(
+            protocol.Joined(
+                room=member.room.name,
+                session=session.secret,
+                you=member.view(),
+                participants=member.room.others(member),
+                permissions=protocol.Permissions(
+                    can_publish=grants.can_publish and not member.hidden,
+                    can_subscribe=grants.can_subscribe,
+                    room_admin=grants.room_admin,
+                ),
+                ice_servers=tuple(
+                    protocol.IceServer(urls=server.urls, username=server.username, credential=server.credential)
+                    for server in self._settings.ice_servers
+                ),
+                resume_seconds=self._sessions.resume_seconds,
+            )
+        )
+        self._carry(session)
+        return session
+
+    def _resume(self, message: protocol.Resume) -> Session:
+        session = self._sessions.find(message.session)
+        if session is None or not session.log.can_replay_after(message.ack):
+            self._metrics.reconnects.labels("gone").inc()
+            raise RefusedError("gone", "The session has ended; please join again.")
+        session.log.acknowledge(message.ack)
+        self._sent_seq = message.ack
+        self._metrics.reconnects.labels("resumed").inc()
+        self.send_now(protocol.Resumed(last_id=session.last_id))
+        self._carry(session)
+        log.info("resumed", room=session.member.room.name, participant=session.member.id, session=session.id)
+        return session
+
+    def _carry(self, session: Session) -> None:
+        self._session = session
+        self._backlog_seq = session.log.last_seq
+        self._sessions.attach(session, self)
+        self._wake.set()
+
+    async def _refuse(self, error: RefusedError) -> None:
+        try:
+            await self._send(protocol.Error(code=error.code, message=str(error)))
+            await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=error.code.encode())
+        except ConnectionError:
+            return  # the client did not wait for it
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    async def _read(self, session: Session) -> None:
+        async for received in self._socket:
+            if self._reason or self._aborted:
+                return
+            if received.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                continue
+            allowed = session.commands.take(now=asyncio.get_running_loop().time())
+            try:
+                message = _decode(received.data)
+            except ValueError as error:
+                self._bad(session, str(error), _number(received.data))
+                continue
+            self._count_in(message)
+            match message:
+                case protocol.Ack():
+                    # Too many at once are left out: the next one covers them.
+                    if allowed:
+                        self._acknowledge(session, message.seq)
+                case protocol.Join() | protocol.Resume():
+                    self.send_now(protocol.Error(code="bad-state", message="This connection has a session already."))
+                case _:
+                    self._command(session, message, allowed=allowed)
+
+    def _acknowledge(self, session: Session, seq: int) -> None:
+        try:
+            session.log.acknowledge(seq)
+        except ValueError as error:
+            self._bad(session, str(error), 0)
+
+    def _bad(self, session: Session, why: str, command_id: int) -> None:
+        """A message that cannot be read: an answer to command `command_id`, or if 0 to the connection."""
+        if command_id and session.is_new(command_id):
+            session.emit(protocol.Error(code="bad-message", message=why, re=command_id))
+        else:
+            self.send_now(protocol.Error(code="bad-message", message=why))
+        self._bad_messages += 1
+        if self._bad_messages >= MAX_BAD_MESSAGES:
+            self._sessions.end(session, "protocol-error")
+
+    def _command(self, session: Session, command: protocol.Command, *, allowed: bool) -> None:
+        """Carry a command out, once; whatever it does, its answer goes into the log."""
+        if not 0 < command.id <= MAX_COMMAND_ID:
+            self._bad(session, f"{command.id} is no number for a command", 0)
+            return
+        if not session.is_new(command.id):
+            return
+        if not allowed:
+            self._metrics.rate_limited.labels("commands").inc()
+            session.emit(
+                protocol.Error(code="rate-limited", message="Too many commands at once; wait a second.", re=command.id)
+            )
+            return
+        try:
+            reply = carry_out(session.member, command)
+        except RefusedError as error:
+            session.emit(protocol.Error(code=error.code, message=str(error), re=command.id))
+            return
+        except Exception:
+            log.exception("command failed", command=type(command).__name__)
+            session.emit(
+                protocol.Error(code="internal", message="The server failed at this; it has been logged.", re=command.id)
+            )
+            return
+        session.emit(reply)
+        if isinstance(command, protocol.Leave):
+            self._sessions.end(session, "left")
+
+    def _count_in(self, message: protocol.ClientMessage) -> None:
+        self._metrics.ws_messages.labels(type(message).__struct_config__.tag, "in").inc()
+
+    # --- writing -----------------------------------------------------------------------------------------------
+
+    async def _write(self, session: Session) -> None:
+        try:
+            while self._reason is None:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._flush(session)
+            async with asyncio.timeout(FINISH_SECONDS):
+                await self._flush(session)
+                await self._send(protocol.Closed(reason=self._reason))
+            await self._socket.close(code=_CLOSE_CODES[self._reason], message=self._reason.encode())
+        except ConnectionError:
+            self._abort("connection lost")
+        except TimeoutError:
+            self._abort("reads too slowly")
+        except Exception:
+            log.exception("websocket writer failed")
+            self._abort("internal")
+
+    async def _flush(self, session: Session) -> None:
+        """Send all there is: first what opens a resumed connection, then the log, then what is of the moment."""
+        while True:
+            if self._momentary and isinstance(self._momentary[0], protocol.Resumed):
+                await self._send(self._momentary.popleft())
+            # A client may have acknowledged more than was sent on this connection.
+            self._sent_seq = max(self._sent_seq, session.log.acknowledged)
+            text = session.log.get(self._sent_seq + 1)
+            if text is not None:
+                self._sent_seq += 1
+                self._metrics.ws_messages.labels("event", "out").inc()
+                await self._socket.send_str(text)
+            elif self._momentary:
+                await self._send(self._momentary.popleft())
+            else:
+                return
+
+    async def _send(self, event: protocol.Event) -> None:
+        self._metrics.ws_messages.labels(type(event).__struct_config__.tag, "out").inc()
+        await self._socket.send_str(protocol.encode(event))
+
+    def _abort(self, why: str) -> None:
+        if self._aborted:
+            return
+        self._aborted = True
+        log.info("connection dropped", why=why)
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+
+
+def carry_out(member: Member, command: protocol.Command) -> protocol.Reply:
+    """Do what a participant asks for. Raises RefusedError."""
+    sdp, publication = "", None
+    match command:
+        case protocol.Offer():
+            sdp = member.answer(command.sdp)
+        case protocol.Publish():
+            publication = member.publish(command.mid, command.source, muted=command.muted)
+        case protocol.Unpublish():
+            member.unpublish(command.publication)
+        case protocol.Mute():
+            member.mute(command.publication, command.muted)
+        case protocol.Watch():
+            member.watch(command.publications)
+        case protocol.Ping() | protocol.Leave():
+            pass
+        case _:
+            assert_never(command)
+    return protocol.Reply(re=command.id, sdp=sdp, publication=publication)
+
+
+class _Numbered(msgspec.Struct):
+    """As much of a broken command as is needed to answer it."""
+
+    id: int = 0
+
+
+def _decode(data: object) -> protocol.ClientMessage:
+    """A message from a frame. Raises ValueError with a sentence for the client."""
+    if not isinstance(data, str):
+        raise ValueError("a message is a text frame")
+    try:
+        return protocol.decode_client(data)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error
+    except RecursionError as error:
+        raise ValueError("the message is nested too deeply") from error
+
+
+def _number(data: object) -> int:
+    try:
+        number = msgspec.json.decode(data, type=_Numbered).id if isinstance(data, str) else 0
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+    return number if 0 < number <= MAX_COMMAND_ID else 0
