@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rtc.wire.errors import WireError
 
-MAX_OFFER_BYTES = 256 * 1024  # MAX_MEDIA_SECTIONS of Chromium's, at 3 kB each
+MAX_OFFER_BYTES = 256 * 1024  # 50 of the longest m-lines that Chromium writes (5 kB, recvonly video)
 MAX_MEDIA_SECTIONS = 64  # m-lines: a page asks for about a dozen
 MAX_SECTION_LINES = 512  # Chromium's video section has 120; bounds codecs, SSRCs, extensions and rids at once
 
