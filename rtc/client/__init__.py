@@ -1,1 +1,45 @@
-"""The Python client: join a call, publish, receive."""
+"""The Python client: join a call, publish tracks, hear and see the others."""
+
+from rtc.client.call import Call, join
+from rtc.client.errors import CallError, JoinError
+from rtc.client.events import (
+    CallEvent,
+    ConnectionChanged,
+    MuteChanged,
+    Participant,
+    ParticipantChanged,
+    ParticipantJoined,
+    ParticipantLeft,
+    Publication,
+    PublicationEnded,
+    Published,
+    SpeakersChanged,
+    Unpublished,
+)
+from rtc.client.publication import LocalPublication
+from rtc.client.statistics import CallStatistics
+from rtc.client.tracks import RemoteAudioTrack, RemoteTrack, RemoteVideoTrack
+
+__all__ = [
+    "Call",
+    "CallError",
+    "CallEvent",
+    "CallStatistics",
+    "ConnectionChanged",
+    "JoinError",
+    "LocalPublication",
+    "MuteChanged",
+    "Participant",
+    "ParticipantChanged",
+    "ParticipantJoined",
+    "ParticipantLeft",
+    "Publication",
+    "PublicationEnded",
+    "Published",
+    "RemoteAudioTrack",
+    "RemoteTrack",
+    "RemoteVideoTrack",
+    "SpeakersChanged",
+    "Unpublished",
+    "join",
+]

@@ -84,12 +84,12 @@ def bundled_libopus() -> str | None:
 
 
 @contextlib.contextmanager
-def _found(name: str, path: str) -> Iterator[None]:
-    """Let ctypes.util.find_library answer `path` for `name` meanwhile: opuslib-next asks it when imported."""
+def _found(library: str, path: str) -> Iterator[None]:
+    """Let ctypes.util.find_library answer `path` for `library` meanwhile: opuslib-next asks it when imported."""
     original = ctypes.util.find_library
 
-    def find(wanted: str) -> str | None:
-        return path if wanted == name else original(wanted)
+    def find(name: str) -> str | None:
+        return path if name == library else original(name)
 
     ctypes.util.find_library = find
     try:

@@ -93,7 +93,7 @@ class OutgoingStream:
 
     def resend(self, lost: Iterable[int], *, now: float) -> list[bytes]:
         """Packets that answer a NACK: as RTX where that was agreed, else the same packets once more."""
-        out = []
+        out: list[bytes] = []
         for number in lost:
             if len(out) >= MAX_RESENDS:
                 break

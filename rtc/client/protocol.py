@@ -14,7 +14,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Longest message accepted from the server, bytes: the list of a very large room."""
 
 
-class Message(msgspec.Struct, rename="camel", tag_field="type", frozen=True, omit_defaults=True):
+class Message(msgspec.Struct, rename="camel", tag_field="type", omit_defaults=True):
     """Base of all messages."""
 
 
@@ -259,7 +259,8 @@ _encoder = msgspec.json.Encoder()
 def decode(text: str | bytes) -> ServerMessage | int:
     """Parse a message of the server; of an unknown type, only its `seq`. Raises msgspec.DecodeError."""
     try:
-        return _decoder.decode(text)
+        message: ServerMessage = _decoder.decode(text)
+        return message
     except msgspec.ValidationError:
         envelope = _envelope.decode(text)
         if envelope.get("type") in _KNOWN:

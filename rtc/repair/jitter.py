@@ -124,7 +124,7 @@ class JitterBuffer:
         self._sequences = Unwrapper()
         self._timestamps = Unwrapper(bits=32)
         self._packets: dict[int, _Packet] = {}
-        self._position: int | None = None
+        self._position = -1  # extended timestamp of what is played next; negative before the first packet
         self._paused = True
         self._frame_samples = 960
         self._empty_frames = 0
@@ -149,10 +149,10 @@ class JitterBuffer:
         """Put in a packet (16-bit sequence number, 32-bit timestamp); False when it came too late or twice."""
         sequence = self._sequences.unwrap(sequence)
         time = self._timestamps.unwrap(timestamp)
-        if self._position is not None and abs(time - self._position) > RESTART_SECONDS * CLOCK_RATE:
+        if self._position >= 0 and abs(time - self._position) > RESTART_SECONDS * CLOCK_RATE:
             self._restart()
         self._note_arrival(time, now)
-        if self._position is not None and time < self._position:
+        if time < self._position:
             self.statistics.late += 1
             return False
         if time in self._packets:
@@ -167,10 +167,9 @@ class JitterBuffer:
         return True
 
     def pull(self, *, now: float) -> Decision:
-        """What to play next; the position moves on by the frame's samples, unless the answer is Wait or Silence."""
+        """What to play next; the position moves on by its samples, unless the answer is Wait or Silence."""
         if self._paused and not self._resume(now):
             return Silence(self._frame_samples)
-        assert self._position is not None
         self._catch_up(now)
         packet = self._packets.pop(self._position, None)
         if packet is None:
@@ -184,7 +183,7 @@ class JitterBuffer:
 
     def excess(self, *, now: float) -> float:
         """Seconds by which the sound plays later than the target asks; negative: earlier."""
-        if self._position is None or self._paused:
+        if self._paused:
             return 0.0
         return self._lag(self._position, now) / CLOCK_RATE
 
@@ -205,7 +204,6 @@ class JitterBuffer:
         return True
 
     def _missing(self, now: float) -> Decision:
-        assert self._position is not None
         samples = self._frame_samples
         if not self._packets:
             self._empty_frames += 1
@@ -228,7 +226,6 @@ class JitterBuffer:
 
     def _lose(self, following: int) -> int:
         """Give up the frame at the position, before the packet at `following`; return its samples."""
-        assert self._position is not None
         samples = min(self._frame_samples, following - self._position)
         self._position += samples
         self._last_sequence += 1
@@ -236,8 +233,7 @@ class JitterBuffer:
         return samples
 
     def _catch_up(self, now: float) -> None:
-        """Move the position when the buffer is deeper than it need be: over a hole at once, over sound seldom."""
-        assert self._position is not None
+        """Shorten the delay where the buffer is deeper than it need be: over a hole at once, over sound seldom."""
         if not self._packets:
             return
         if self._lag(self._position, now) > OVERDUE_SECONDS * CLOCK_RATE:
@@ -305,6 +301,6 @@ class JitterBuffer:
     def _restart(self) -> None:
         self._packets.clear()
         self._transits.clear()
-        self._position = None
+        self._position = -1
         self._last_sequence = -1
         self._pause()

@@ -1,0 +1,374 @@
+"""A call, as a Python program sees it: join, publish tracks, hear and see the others, leave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiortc.mediastreams import MediaStreamTrack
+
+from rtc.client import protocol
+from rtc.client.errors import CallError, JoinError
+from rtc.client.events import (
+    CallEvent,
+    ConnectionChanged,
+    EventStream,
+    Participant,
+    Publication,
+    PublicationEnded,
+    Published,
+    SpeakersChanged,
+    Unpublished,
+)
+from rtc.client.media import SENDERS, Media
+from rtc.client.publication import LocalPublication
+from rtc.client.roster import Roster
+from rtc.client.signalling import Signalling
+from rtc.client.statistics import CallStatistics
+from rtc.client.tracks import RemoteAudioTrack, RemoteTrack, RemoteVideoTrack
+from rtc.wire.errors import WireError
+
+logger = logging.getLogger(__name__)
+
+JOIN_SECONDS = 20.0
+"""Entering the room and connecting the media may take this long."""
+
+RECONNECT_SECONDS = 10.0
+"""One attempt to connect the media anew may take this long."""
+
+RECONNECT_WAITS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds before each attempt; after the last the call ends."""
+
+
+@contextlib.asynccontextmanager
+async def join(
+    url: str,
+    room: str,
+    *,
+    name: str,
+    token: str = "",
+    audio_slots: int = 4,
+    video_slots: int = 4,
+    timeout: float = JOIN_SECONDS,
+) -> AsyncIterator[Call]:
+    """Enter `room` of the server at `url` (http or https) under `name`; leave at the end of the block.
+
+    `audio_slots` and `video_slots` bound how many of the others are heard and seen at once. Raises JoinError when
+    the room cannot be entered or the media cannot connect within `timeout` seconds.
+    """
+    call = Call(url, audio_slots=audio_slots, video_slots=video_slots)
+    try:
+        await call._enter(room, name, token, timeout)
+        yield call
+    finally:
+        await call.leave()
+
+
+class Call:
+    """A call that stands. Made by join()."""
+
+    def __init__(self, url: str, *, audio_slots: int, video_slots: int) -> None:
+        self.id = ""
+        """One's own participant id."""
+        self.tracks: dict[str, RemoteTrack] = {}
+        """What the others offer, by publication id, to be read."""
+        self.publications: dict[str, LocalPublication] = {}
+        """What one offers, by source."""
+        self.speakers: tuple[tuple[str, int], ...] = ()
+        """Who is heard now: (participant id, level in dBov), loudest first."""
+        self._signalling = Signalling(
+            url, handle=self._message, lost=self._signalling_lost, ended=self._session_ended
+        )
+        self._media = Media(
+            loopback=_is_loopback(url),
+            audio_slots=audio_slots,
+            video_slots=video_slots,
+            exchange=self._exchange,
+            failed=self._media_failed,
+        )
+        self._media.remb = self._remb
+        self._roster = Roster()
+        self._assigned: dict[str, str] = {}
+        self._streams: list[EventStream] = []
+        self._started = time.monotonic()
+        self._reconnect = asyncio.Event()
+        self._reconnects = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
+        self._reason = ""
+        self._changed = asyncio.Event()
+
+    # --- what a program uses ------------------------------------------------------------------------------------
+
+    @property
+    def participants(self) -> dict[str, Participant]:
+        """Everybody else, by id."""
+        return self._roster.participants
+
+    @property
+    def connected(self) -> bool:
+        """Whether media flows."""
+        return self._media.connected and not self._ended.is_set()
+
+    async def publish(
+        self, track: MediaStreamTrack, *, source: str | None = None, muted: bool = False
+    ) -> LocalPublication:
+        """Offer a track as "microphone", "camera" or "screen"; without `source`, by its kind. Raises CallError."""
+        source = source or ("microphone" if track.kind == "audio" else "camera")
+        if dict(SENDERS).get(source) != track.kind:
+            raise CallError("bad-state", f"a track of kind {track.kind!r} cannot be published as {source!r}")
+        if source in self.publications:
+            raise CallError("bad-state", f"something is published as {source} already")
+        sender = self._media.senders[source]
+        publication = LocalPublication(
+            track,
+            sender,
+            self._media,
+            set_muted=self._set_muted,
+            withdraw=self._withdraw,
+            ended=self._publication_ended,
+        )
+        self.publications[source] = publication
+        try:
+            reply = await self._signalling.command(
+                lambda number: protocol.Publish(id=number, mid=sender.mid, source=source, muted=muted)
+            )
+            if reply.publication is None:
+                raise CallError("bad-message", "the server did not name the new publication")
+        except BaseException:
+            del self.publications[source]
+            await publication.stop()
+            raise
+        publication.id = reply.publication.id
+        publication.start(muted=muted)
+        return publication
+
+    async def track(self, publication: Publication | str) -> RemoteTrack:
+        """The track of a publication of somebody else, once the server sends it. Raises CallError if it ends first."""
+        identifier = publication if isinstance(publication, str) else publication.id
+        while not self._ended.is_set():
+            track = self.tracks.get(identifier)
+            if track is None:
+                raise CallError("not-found", "there is no such publication in the room")
+            if track.receiving:
+                return track
+            self._changed.clear()
+            await self._changed.wait()
+        raise CallError("closed", "the call has ended")
+
+    async def watch(self, publications: list[str] | None) -> None:
+        """Ask for these videos first; None leaves the choice to the server, by who speaks. Raises CallError."""
+        wanted = None if publications is None else tuple(publications)
+        await self._signalling.command(lambda number: protocol.Watch(id=number, publications=wanted))
+
+    def events(self) -> EventStream:
+        """What happens from now on; `async for` ends with the call."""
+        stream = EventStream()
+        if self._ended.is_set():
+            stream.end()
+        else:
+            self._streams.append(stream)
+        return stream
+
+    async def wait_ended(self) -> str:
+        """Wait until the call has ended, by leave() or by the server; the reason."""
+        await self._ended.wait()
+        return self._reason
+
+    def statistics(self) -> CallStatistics:
+        """The call in numbers since join()."""
+        media = self._media
+        pictures = [at for receiver in media.video.values() if (at := receiver.first_frame_at) is not None]
+        first_audio = media.first_audio_at
+        return CallStatistics(
+            seconds=time.monotonic() - self._started,
+            connected=self.connected,
+            rtt=media.rtt,
+            reconnects=self._reconnects,
+            wire=media.counters,
+            sent=tuple(publication.statistics() for publication in self.publications.values()),
+            audio={mid: receiver.statistics() for mid, receiver in media.audio.items()},
+            video={mid: receiver.statistics() for mid, receiver in media.video.items()},
+            first_audio=None if first_audio is None else first_audio - self._started,
+            first_video=min(pictures) - self._started if pictures else None,
+        )
+
+    async def leave(self) -> None:
+        """Leave the room and stop everything; harmless when left already."""
+        if not self._ended.is_set():
+            with contextlib.suppress(CallError, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._signalling.command(lambda number: protocol.Leave(id=number))
+        self._session_ended("left")
+        for publication in list(self.publications.values()):
+            await publication.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._signalling.close()
+        await self._media.close()
+
+    # --- entering and reconnecting ------------------------------------------------------------------------------
+
+    async def _enter(self, room: str, name: str, token: str, timeout: float) -> None:
+        self._started = time.monotonic()
+        joined = await self._signalling.join(room=room, name=name, token=token, timeout=timeout)
+        self.id = joined.you.id
+        for participant in joined.participants:
+            for publication in self._roster.enter(participant).publications.values():
+                self._add_track(publication)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._media.connect()
+        except TimeoutError:
+            message = "the server answers, but no media comes through: is its UDP port reachable?"
+            raise JoinError("no-media", message) from None
+        except (ConnectionError, OSError, WireError) as problem:
+            raise JoinError("no-media", f"the media connection failed: {problem}") from None
+        except CallError as problem:
+            raise JoinError(problem.code, problem.message) from None
+        self._spawn(self._media.run(), "media clock")
+        self._spawn(self._keep_connected(), "media reconnection")
+
+    async def _exchange(self, offer: str) -> str:
+        reply = await self._signalling.command(lambda number: protocol.Offer(id=number, sdp=offer))
+        return reply.sdp
+
+    async def _keep_connected(self) -> None:
+        while True:
+            await self._reconnect.wait()
+            self._emit(ConnectionChanged("reconnecting", "media"))
+            for wait in RECONNECT_WAITS:
+                await asyncio.sleep(wait)
+                self._reconnect.clear()
+                try:
+                    async with asyncio.timeout(RECONNECT_SECONDS):
+                        await self._media.connect()
+                except (TimeoutError, OSError, WireError, CallError) as problem:
+                    logger.info("media reconnection failed: %s", problem)
+                else:
+                    break
+            else:
+                self._session_ended("no-media")
+                return
+            self._reconnects += 1
+            self._emit(ConnectionChanged("connected", "media"))
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            logger.error("%s failed", task.get_name(), exc_info=problem)
+            self._session_ended("internal")
+
+    # --- what the server says -----------------------------------------------------------------------------------
+
+    def _message(self, message: protocol.ServerMessage) -> None:
+        if isinstance(message, protocol.Slots):
+            self._assign({slot.mid: slot.publication for slot in message.slots if slot.publication})
+        elif isinstance(message, protocol.Transport):
+            if message.state == "failed":
+                self._media_failed()
+        else:
+            for event in self._roster.apply(message):
+                if isinstance(event, Published):
+                    self._add_track(event.publication)
+                elif isinstance(event, Unpublished):
+                    self._remove_track(event.publication)
+                elif isinstance(event, SpeakersChanged):
+                    self.speakers = event.speakers
+                self._emit(event)
+
+    def _add_track(self, publication: Publication) -> None:
+        make: Callable[[str, str], RemoteTrack]
+        make = RemoteAudioTrack if publication.kind == "audio" else RemoteVideoTrack
+        self.tracks[publication.id] = make(publication.id, publication.participant)
+        self._assign(self._assigned)
+
+    def _remove_track(self, publication: Publication) -> None:
+        track = self.tracks.pop(publication.id, None)
+        if track is not None:
+            track.stop()
+        self._changed.set()
+
+    def _assign(self, publications: dict[str, str]) -> None:
+        """Attach each track to the receiver of its slot. `publications` by m-line."""
+        self._assigned = publications
+        mids = {publication: mid for mid, publication in publications.items()}
+        for identifier, track in self.tracks.items():
+            mid = mids.get(identifier, "")
+            if isinstance(track, RemoteAudioTrack):
+                track.attach(self._media.audio.get(mid))
+            elif isinstance(track, RemoteVideoTrack):
+                track.attach(self._media.video.get(mid))
+        self._changed.set()
+
+    def _media_failed(self) -> None:
+        self._reconnect.set()
+
+    def _signalling_lost(self, lost: bool) -> None:
+        self._emit(ConnectionChanged("reconnecting" if lost else "connected", "signalling"))
+
+    def _session_ended(self, reason: str) -> None:
+        if self._ended.is_set():
+            return
+        self._reason = reason
+        self._ended.set()
+        self._changed.set()
+        for track in self.tracks.values():
+            track.stop()
+        self._emit(ConnectionChanged("closed", reason))
+        for stream in self._streams:
+            stream.end()
+        self._streams.clear()
+
+    def _emit(self, event: CallEvent) -> None:
+        for stream in self._streams:
+            stream.put(event)
+
+    # --- publications of ours -----------------------------------------------------------------------------------
+
+    async def _set_muted(self, publication: LocalPublication, muted: bool) -> None:
+        await self._signalling.command(
+            lambda number: protocol.Mute(id=number, publication=publication.id, muted=muted)
+        )
+
+    async def _withdraw(self, publication: LocalPublication) -> None:
+        if self.publications.get(publication.source) is publication:
+            del self.publications[publication.source]
+            await self._signalling.command(
+                lambda number: protocol.Unpublish(id=number, publication=publication.id)
+            )
+
+    def _publication_ended(self, publication: LocalPublication, error: str) -> None:
+        self._emit(PublicationEnded(publication.source, error))
+        self._spawn(self._withdraw_ended(publication), f"unpublish {publication.source}")
+
+    async def _withdraw_ended(self, publication: LocalPublication) -> None:
+        with contextlib.suppress(CallError):
+            await publication.unpublish()
+
+    def _remb(self, bitrate: int) -> None:
+        videos = [p for p in self.publications.values() if p.sender.kind == "video" and not p.muted]
+        for publication in videos:
+            publication.set_bitrate(bitrate // len(videos))
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,284 @@
+"""The media of a call: m-lines, senders and receivers over one connection at a time, and the clock that drives them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from rtc.client.audio_receiver import CLOCK_RATE as AUDIO_CLOCK_RATE
+from rtc.client.audio_receiver import AudioReceiver
+from rtc.client.connection import Connection, ConnectionCounters
+from rtc.client.offer import Answer, AnsweredLine, Kind, OfferedLine, read_answer, write_offer
+from rtc.client.outgoing import OutgoingStream
+from rtc.client.video_buffer import CLOCK_RATE as VIDEO_CLOCK_RATE
+from rtc.client.video_receiver import VideoReceiver
+from rtc.wire import extensions
+from rtc.wire.errors import WireError
+from rtc.wire.rtcp import (
+    DELAY_UNIT,
+    ExtendedReport,
+    FullIntraRequest,
+    GenericNack,
+    PictureLossIndication,
+    ReceiverEstimate,
+    ReceiverReport,
+    RtcpPacket,
+    SenderReport,
+    SourceDescription,
+    middle32,
+    ntp_from_seconds,
+    parse_compound,
+    serialize,
+)
+from rtc.wire.rtp import RtpPacket
+
+TICK_SECONDS = 0.01
+"""Period of NACKs and deadlines."""
+
+REPORT_SECONDS = 1.0
+"""Period of sender and receiver reports (RFC 3550 section 6.2 allows less than 5 s for small sessions: AVPF)."""
+
+MAX_REPORT_BLOCKS = 31
+"""Blocks that one receiver report holds."""
+
+SENDERS: tuple[tuple[str, Kind], ...] = (("microphone", "audio"), ("camera", "video"), ("screen", "video"))
+"""Sources that an m-line is offered for at once, so that publishing needs no new offer."""
+
+
+class Sender:
+    """An m-line that we may send on. `reported` is called with each feedback packet but reports and NACKs."""
+
+    def __init__(self, mid: str, source: str, kind: Kind) -> None:
+        self.mid = mid
+        self.source = source
+        self.kind = kind
+        video = kind == "video"
+        self.stream = OutgoingStream(
+            ssrc=secrets.randbits(32),
+            clock_rate=VIDEO_CLOCK_RATE if video else AUDIO_CLOCK_RATE,
+            rtx_ssrc=secrets.randbits(32) if video else None,
+        )
+        self.line = AnsweredLine(mid, accepted=False)
+        self.active = False
+        """Whether something is published here: reports are sent then."""
+        self.keyframe_requested: Callable[[], None] = lambda: None
+        self.renegotiated: Callable[[], None] = lambda: None
+
+    def offered(self) -> OfferedLine:
+        """The m-line of the offer."""
+        rtx = () if self.stream.rtx_ssrc is None else (self.stream.rtx_ssrc,)
+        return OfferedLine(self.mid, self.kind, (self.stream.ssrc, *rtx))
+
+    def answered(self, line: AnsweredLine) -> None:
+        """Take over what the server accepted."""
+        self.line = line
+        mid = line.extension_ids.get(extensions.MID)
+        self.stream.extensions = {} if mid is None else {mid: extensions.pack_text(self.mid)}
+        self.stream.rtx_payload_types = {original: rtx for rtx, original in line.rtx.items()}
+        self.renegotiated()
+
+
+class Media:
+    """Everything that is sent and received. `exchange` carries an offer to the server and returns the answer's text."""
+
+    def __init__(
+        self,
+        *,
+        loopback: bool,
+        audio_slots: int,
+        video_slots: int,
+        exchange: Callable[[str], Awaitable[str]],
+        failed: Callable[[], None],
+    ) -> None:
+        self.counters = ConnectionCounters()
+        self.senders = {
+            source: Sender(str(index), source, kind) for index, (source, kind) in enumerate(SENDERS)
+        }
+        self.audio: dict[str, AudioReceiver] = {}
+        self.video: dict[str, VideoReceiver] = {}
+        self.encoding = ThreadPoolExecutor(1, thread_name_prefix="clarion-encode")
+        self.decoding = ThreadPoolExecutor(1, thread_name_prefix="clarion-decode")
+        self.remb: Callable[[int], None] = lambda bitrate: None
+        self.first_audio_at: float | None = None
+        self._loopback = loopback
+        self._exchange = exchange
+        self._failed = failed
+        first = len(SENDERS)
+        self._slots: list[tuple[str, Kind]] = [(str(first + i), "audio") for i in range(audio_slots)]
+        self._slots += [(str(first + audio_slots + i), "video") for i in range(video_slots)]
+        self._ssrc = secrets.randbits(32)
+        self._cname = secrets.token_urlsafe(12)
+        self._session_id = secrets.randbits(62)
+        self._connection: Connection | None = None
+        self._by_ssrc: dict[int, AudioReceiver | VideoReceiver] = {}
+        self._rtt: float | None = None
+        self._next_report = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether media can flow."""
+        return self._connection is not None and self._connection.connected
+
+    @property
+    def rtt(self) -> float | None:
+        """Round trip to the server in seconds, as reports tell it."""
+        measured = [s.stream.rtt for s in self.senders.values() if s.active and s.stream.rtt is not None]
+        return min(measured) if measured else self._rtt
+
+    async def connect(self) -> None:
+        """Make a new connection in place of the old one. Raises ConnectionError, WireError, or what `exchange` does."""
+        if self._connection is not None:
+            await self._connection.close()
+        connection = Connection(
+            loopback=self._loopback, received=self._received, failed=self._failed, counters=self.counters
+        )
+        self._connection = connection
+        transport = await connection.gather()
+        lines = [sender.offered() for sender in self.senders.values()]
+        lines += [OfferedLine(mid, kind) for mid, kind in self._slots]
+        offer = write_offer(transport, lines, session_id=self._session_id, cname=self._cname)
+        answer = read_answer(await self._exchange(offer))
+        self._apply(answer)
+        await connection.connect(answer)
+
+    async def run(self) -> None:
+        """Drive timers until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            if self.connected:
+                self._tick(time.monotonic())
+
+    def send(self, packet: bytes) -> None:
+        """Send an RTP packet of a sender."""
+        if self._connection is not None:
+            self._connection.send_rtp(packet)
+
+    async def close(self) -> None:
+        """Free everything; frames being encoded or decoded are waited for."""
+        if self._connection is not None:
+            await self._connection.close()
+        for executor in (self.encoding, self.decoding):
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    # --- what the answer says -----------------------------------------------------------------------------------
+
+    def _apply(self, answer: Answer) -> None:
+        for sender in self.senders.values():
+            sender.answered(answer.lines.get(sender.mid, AnsweredLine(sender.mid, accepted=False)))
+        self._by_ssrc.clear()
+        for mid, kind in self._slots:
+            line = answer.lines.get(mid)
+            if line is None or not line.accepted or not line.ssrcs:
+                continue
+            receiver = self._audio_slot(line) if kind == "audio" else self._video_slot(line)
+            for ssrc in line.ssrcs:
+                self._by_ssrc[ssrc] = receiver
+
+    def _audio_slot(self, line: AnsweredLine) -> AudioReceiver:
+        receiver = self.audio.get(line.mid)
+        if receiver is None or receiver.ssrc != line.ssrcs[0]:
+            receiver = AudioReceiver(ssrc=line.ssrcs[0], local_ssrc=self._ssrc, nack=bool(line.nack))
+            self.audio[line.mid] = receiver
+        return receiver
+
+    def _video_slot(self, line: AnsweredLine) -> VideoReceiver:
+        receiver = self.video.get(line.mid)
+        if receiver is None or receiver.ssrc != line.ssrcs[0]:
+            receiver = VideoReceiver(
+                ssrc=line.ssrcs[0],
+                local_ssrc=self._ssrc,
+                codecs={number: name for number, name in line.codecs.items() if name != "RTX"},
+                rtx=line.rtx,
+                executor=self.decoding,
+            )
+            self.video[line.mid] = receiver
+        return receiver
+
+    # --- packets in ---------------------------------------------------------------------------------------------
+
+    def _received(self, data: bytes, rtcp: bool) -> None:
+        now = time.monotonic()
+        try:
+            if rtcp:
+                for packet in parse_compound(data):
+                    self._feedback(packet, now)
+                return
+            rtp = RtpPacket.parse(data)
+        except WireError:
+            self.counters.malformed += 1
+            return
+        receiver = self._by_ssrc.get(rtp.ssrc)
+        if receiver is None:
+            self.counters.malformed += 1
+            return
+        receiver.receive(rtp, now=now)
+        if self.first_audio_at is None and isinstance(receiver, AudioReceiver):
+            self.first_audio_at = now
+
+    def _feedback(self, packet: RtcpPacket, now: float) -> None:
+        if isinstance(packet, SenderReport):
+            receiver = self._by_ssrc.get(packet.ssrc)
+            if receiver is not None and receiver.ssrc == packet.ssrc:
+                receiver.reception.sender_report(packet.ntp, now=now)
+        if isinstance(packet, SenderReport | ReceiverReport):
+            for block in packet.reports:
+                for sender in self.senders.values():
+                    if sender.stream.ssrc == block.ssrc:
+                        sender.stream.reported(block, unix_time=time.time())
+        elif isinstance(packet, GenericNack):
+            for sender in self.senders.values():
+                if sender.stream.ssrc == packet.media_ssrc:
+                    for data in sender.stream.resend(packet.lost, now=now):
+                        self.send(data)
+        elif isinstance(packet, PictureLossIndication):
+            self._keyframe(packet.media_ssrc)
+        elif isinstance(packet, FullIntraRequest):
+            for ssrc, _ in packet.entries:
+                self._keyframe(ssrc)
+        elif isinstance(packet, ReceiverEstimate):
+            self.remb(packet.bitrate)
+        elif isinstance(packet, ExtendedReport):
+            for delay in packet.delays:
+                if delay.ssrc == self._ssrc and delay.last_receiver_report:
+                    elapsed = middle32(ntp_from_seconds(time.time())) - delay.last_receiver_report
+                    rtt = ((elapsed & 0xFFFFFFFF) - delay.delay) * DELAY_UNIT
+                    if 0 <= rtt < 60:
+                        self._rtt = rtt
+
+    def _keyframe(self, ssrc: int) -> None:
+        for sender in self.senders.values():
+            if sender.stream.ssrc == ssrc:
+                sender.keyframe_requested()
+
+    # --- packets out on time ------------------------------------------------------------------------------------
+
+    def _receivers(self) -> list[AudioReceiver | VideoReceiver]:
+        return [*self.audio.values(), *self.video.values()]
+
+    def _tick(self, now: float) -> None:
+        rtt = self.rtt
+        out: list[RtcpPacket] = []
+        for receiver in self._receivers():
+            out += receiver.feedback(now=now, rtt=rtt)
+        if now >= self._next_report:
+            self._next_report = now + REPORT_SECONDS
+            out = [*self._reports(now), *out]
+        if out and self._connection is not None:
+            for start in range(0, len(out), MAX_REPORT_BLOCKS):
+                self._connection.send_rtcp(serialize(out[start : start + MAX_REPORT_BLOCKS]))
+
+    def _reports(self, now: float) -> list[RtcpPacket]:
+        unix_time = time.time()
+        active = [sender for sender in self.senders.values() if sender.active]
+        reports = [sender.stream.sender_report(now=now, unix_time=unix_time) for sender in active]
+        blocks = [block for r in self._receivers() if (block := r.report_block(now=now)) is not None]
+        ssrcs = (self._ssrc, *(sender.stream.ssrc for sender in active))
+        return [
+            *(report for report in reports if report is not None),
+            ReceiverReport(self._ssrc, tuple(blocks[:MAX_REPORT_BLOCKS])),
+            SourceDescription(tuple((ssrc, self._cname) for ssrc in ssrcs)),
+            ExtendedReport(self._ssrc, ntp=ntp_from_seconds(unix_time)),
+        ]
