@@ -1,0 +1,180 @@
+// A server inside the page: takes the place of WebSocket, speaks signaling/protocol.py, and answers offers with a
+// second peer connection that sends drawn pictures and tones. For screens and failures that a real server shows
+// only on a bad day. Driven through window.fake.
+(() => {
+  const RealWebSocket = window.WebSocket;
+  const fake = {
+    /** Messages from the page, in order. */
+    received: [],
+    /** Answer of the next connections: "accept", "refuse" (never opens), or {code, message} / {reason} instead of joined. */
+    mode: "accept",
+    people: [],
+    permissions: { canPublish: true, canSubscribe: true, roomAdmin: false },
+    answerResume: true,
+    sockets: [],
+    seq: 0,
+    lastId: 0,
+    /** Send an event, numbered as the server does. */
+    emit(message, numbered = true) {
+      const text = JSON.stringify({ ...message, seq: numbered ? ++fake.seq : 0 });
+      fake.sockets.at(-1)?.deliver(text);
+    },
+    /** Break the connection. */
+    drop() {
+      fake.sockets.at(-1)?.fail();
+    },
+    sent: (type) => fake.received.filter((message) => message.type === type),
+  };
+  window.fake = fake;
+
+  let answerer = null;
+  const drawings = [];
+
+  function picture(index, wide) {
+    const canvas = document.createElement("canvas");
+    canvas.width = wide ? 1280 : 640;
+    canvas.height = wide ? 720 : 360;
+    const pen = canvas.getContext("2d");
+    const tones = [[28, 60, 52], [70, 48, 30], [40, 50, 78], [74, 38, 44], [50, 60, 34], [58, 44, 72], [30, 62, 74], [66, 52, 40]];
+    const [r, g, b] = tones[index % tones.length];
+    let frame = 0;
+    drawings.push(setInterval(() => {
+      frame += 1;
+      const sky = pen.createLinearGradient(0, 0, canvas.width, canvas.height);
+      sky.addColorStop(0, `rgb(${r + 90}, ${g + 90}, ${b + 80})`);
+      sky.addColorStop(1, `rgb(${r}, ${g}, ${b})`);
+      pen.fillStyle = wide ? "#f6f7f4" : sky;
+      pen.fillRect(0, 0, canvas.width, canvas.height);
+      if (wide) {
+        pen.fillStyle = "#0d5c4b";
+        pen.fillRect(90, 90, 420, 34);
+        pen.fillStyle = "#c9d4cc";
+        for (let line = 0; line < 8; line += 1) pen.fillRect(90, 170 + line * 40, 560 - (line % 3) * 90, 14);
+        pen.fillStyle = "#e3a02c";
+        for (let bar = 0; bar < 6; bar += 1) {
+          const height = 90 + 60 * ((bar * 7) % 5) + 8 * Math.sin(frame / 9 + bar);
+          pen.fillRect(760 + bar * 70, 600 - height, 44, height);
+        }
+        return;
+      }
+      const sway = Math.sin(frame / 14 + index) * 6;
+      pen.fillStyle = `rgb(${r - 14}, ${g - 10}, ${b - 8})`;
+      pen.beginPath();
+      pen.ellipse(320 + sway, 390, 150, 130, 0, 0, 7);
+      pen.fill();
+      pen.fillStyle = ["#d9a37f", "#8d5a3c", "#eec3a2", "#b97b56"][index % 4];
+      pen.beginPath();
+      pen.ellipse(320 + sway, 190, 66, 82, 0, 0, 7);
+      pen.fill();
+      pen.fillStyle = ["#2a1c14", "#171513", "#6b4526", "#3b2d2a"][index % 4];
+      pen.beginPath();
+      pen.ellipse(320 + sway, 138, 72, 48, 0, Math.PI, 0);
+      pen.fill();
+    }, 66));
+    return canvas.captureStream(15).getVideoTracks()[0];
+  }
+
+  async function answer(offer) {
+    answerer?.close();
+    answerer = new RTCPeerConnection();
+    await answerer.setRemoteDescription({ type: "offer", sdp: offer });
+    const slots = { audio: [], video: [] };
+    for (const transceiver of answerer.getTransceivers()) {
+      const wanted = offer.split("m=").find((part) => part.includes(`a=mid:${transceiver.mid}\r`));
+      if (!wanted?.includes("a=recvonly")) continue;
+      transceiver.direction = "sendonly";
+      slots[transceiver.receiver.track.kind].push(transceiver);
+    }
+    const assigned = [];
+    let index = 0;
+    for (const person of fake.people) {
+      for (const publication of person.publications) {
+        const transceiver = publication.kind === "video" && !publication.muted && slots.video.shift();
+        if (!transceiver) continue;
+        await transceiver.sender.replaceTrack(picture(index, publication.source === "screen"));
+        assigned.push({ mid: transceiver.mid, publication: publication.id, participant: person.id });
+      }
+      index += 1;
+    }
+    const rest = [...slots.audio, ...slots.video].map(({ mid }) => ({ mid, publication: null, participant: null }));
+    await answerer.setLocalDescription();
+    if (answerer.iceGatheringState !== "complete") {
+      await new Promise((resolve) => {
+        answerer.onicegatheringstatechange = () => answerer.iceGatheringState === "complete" && resolve();
+      });
+    }
+    fake.slots = [...assigned, ...rest];
+    return answerer.localDescription.sdp;
+  }
+
+  async function carryOut(message) {
+    if (message.id <= fake.lastId) return;
+    fake.lastId = message.id;
+    if (message.type === "offer") {
+      const sdp = await answer(message.sdp);
+      fake.emit({ type: "reply", re: message.id, sdp });
+      fake.emit({ type: "slots", slots: fake.slots });
+    } else if (message.type === "publish") {
+      const kind = message.source === "camera" || message.source === "screen" ? "video" : "audio";
+      const publication = { id: `own-${message.source}`, kind, source: message.source, muted: message.muted };
+      fake.emit({ type: "reply", re: message.id, publication });
+    } else {
+      fake.emit({ type: "reply", re: message.id });
+    }
+  }
+
+  class FakeWebSocket {
+    constructor(url) {
+      if (!url.endsWith("/ws")) return new RealWebSocket(url);
+      fake.sockets.push(this);
+      this.open = false;
+      if (fake.mode === "refuse") setTimeout(() => this.fail(), 10);
+      else setTimeout(() => { this.open = true; this.onopen?.(); }, 5);
+    }
+
+    send(text) {
+      const message = JSON.parse(text);
+      fake.received.push(message);
+      setTimeout(() => this.take(message), 1);
+    }
+
+    take(message) {
+      if (message.type === "join") {
+        fake.seq = 0;
+        fake.lastId = 0;
+        if (fake.mode.code) {
+          this.deliver(JSON.stringify({ type: "error", seq: 0, re: 0, ...fake.mode }));
+          return;
+        }
+        if (fake.mode.reason) {
+          this.deliver(JSON.stringify({ type: "closed", seq: 1, reason: fake.mode.reason }));
+          return;
+        }
+        fake.emit({
+          type: "joined", room: message.room, session: "a-secret-of-the-test", participants: fake.people,
+          you: { id: "me", name: message.name, kind: "web", connected: true, publications: [] },
+          permissions: fake.permissions, iceServers: [], resumeSeconds: 30,
+        });
+      } else if (message.type === "resume") {
+        if (fake.answerResume) this.deliver(JSON.stringify({ type: "resumed", seq: 0, lastId: fake.lastId }));
+        else this.deliver(JSON.stringify({ type: "error", seq: 0, re: 0, code: "gone", message: "The session has ended." }));
+      } else if (message.type !== "ack") {
+        void carryOut(message);
+      }
+    }
+
+    deliver(text) {
+      if (this.open) this.onmessage?.({ data: text });
+    }
+
+    fail() {
+      this.open = false;
+      this.onclose?.();
+    }
+
+    close() {
+      this.open = false;
+    }
+  }
+  window.WebSocket = FakeWebSocket;
+})();

@@ -1,0 +1,269 @@
+/** A call: session, peer connection, people and own tracks, held together. The views only read it. */
+
+import { Peer } from "./peer.js";
+import { Publisher } from "./publisher.js";
+import { Roster } from "./roster.js";
+import { Signaling, SignalingError } from "./signaling.js";
+import { AudioOutput } from "./speakers.js";
+
+/** Milliseconds for which a peer connection may be disconnected before ICE starts again. */
+const DISCONNECTED_PATIENCE = 2500;
+/** Milliseconds after a new peer connection in which reports of failure still mean the old one. */
+const REBUILD_PAUSE = 4000;
+/** Milliseconds for which changes of `watch` are gathered. */
+const WATCH_DELAY = 80;
+
+/**
+ * Emits `change` (something to show differs; gathered per frame), `notice` (detail {key, values}), `blocked` (sound
+ * needs a touch) and `ended` (detail Ended of signaling.js).
+ */
+export class Call extends EventTarget {
+  roster = new Roster();
+  audio = new AudioOutput();
+  /** @type {import("./types.js").Permissions} */
+  permissions = { canPublish: true, canSubscribe: true, roomAdmin: false };
+  /** @type {"joining" | "joined" | "reconnecting"} */
+  state = "joining";
+  /** @type {Peer | null} */ #peer = null;
+  /** @type {RTCIceServer[]} */ #iceServers = [];
+  /** @type {string[] | null} */ #watched = null;
+  /** @type {number | undefined} */ #watchTimer;
+  /** @type {number | undefined} */ #patience;
+  #builtAt = 0;
+  #settleTimer = 0;
+  #announced = false;
+  #ended = false;
+
+  /**
+   * @param {{room: string, name: string, token: string}} entry
+   * @param {import("./media.js").LocalMedia} media
+   */
+  constructor(entry, media) {
+    super();
+    this.entry = entry;
+    this.media = media;
+    const url = new URL("/ws", location.href);
+    url.protocol = url.protocol.replace("http", "ws");
+    this.signaling = new Signaling(url.href, entry);
+    this.publisher = new Publisher(media, (command) => this.signaling.command(command), () => this.#peer);
+  }
+
+  start() {
+    const { signaling } = this;
+    /** @param {string} type @param {(detail: any) => void} handle */
+    const on = (type, handle) => signaling.addEventListener(type, (event) => {
+      handle(/** @type {CustomEvent} */ (event).detail);
+    });
+    on("joined", (joined) => this.#joined(joined));
+    on("event", (event) => this.#apply(event));
+    on("state", (state) => this.#connectionState(state));
+    on("ended", (how) => this.#end(how));
+    this.media.addEventListener("change", this.#localChange);
+    this.audio.addEventListener("blocked", () => this.dispatchEvent(new Event("blocked")));
+    addEventListener("pagehide", this.#pageHidden);
+    addEventListener("online", this.#networkChanged);
+    this.#connectionInfo?.addEventListener("change", this.#networkChanged);
+    this.#settleTimer = setInterval(() => { if (this.roster.settle()) this.#changed(); }, 200);
+    signaling.start();
+  }
+
+  leave() {
+    this.signaling.leave();
+    this.#stop();
+  }
+
+  get peer() {
+    return this.#peer;
+  }
+
+  /** @param {string} publication @returns {MediaStreamTrack | null} the track of a slot that carries it */
+  trackOf(publication) {
+    const mid = this.roster.slotOf(publication);
+    return (mid !== null && this.#peer?.receivedTracks().get(mid)) || null;
+  }
+
+  /**
+   * Tell the server which video matters, most wanted first.
+   *
+   * @param {string[]} wanted  publications
+   * @param {boolean} choose  whether our order differs from what the server would do by itself
+   */
+  watch(wanted, choose) {
+    const list = choose ? wanted : null;
+    if (JSON.stringify(list) === JSON.stringify(this.#watched)) return;
+    this.#watched = list;
+    this.#watchTimer ??= setTimeout(() => {
+      this.#watchTimer = undefined;
+      this.#send(this.signaling.command({ type: "watch", publications: this.#watched }));
+    }, WATCH_DELAY);
+  }
+
+  /** Our own voice, measured here: the ring of the self view needs no journey to the server. */
+  heardSelf() {
+    this.roster.heard(this.roster.selfId);
+    this.#changed();
+  }
+
+  /** @param {import("./types.js").Joined} joined */
+  #joined(joined) {
+    this.roster.begin(joined);
+    this.permissions = joined.permissions;
+    this.#iceServers = joined.iceServers ?? [];
+    this.#watched = null;
+    this.publisher.reset();
+    this.#build();
+    if (!this.#announced) this.#notice("notice.you-joined", { room: joined.room });
+    this.#announced = true;
+    this.#changed();
+  }
+
+  /** A new peer connection, with slots for everybody who is here. */
+  #build() {
+    this.#builtAt = performance.now();
+    this.#peer?.close();
+    const peer = new Peer(this.#iceServers, async (sdp) => {
+      const reply = this.signaling.command({ type: "offer", sdp });
+      this.#publish(); // goes out right behind the offer, without waiting for its answer
+      return (await reply).sdp ?? "";
+    });
+    this.#peer = peer;
+    this.#grow();
+    peer.connection.onconnectionstatechange = () => {
+      if (peer !== this.#peer) return;
+      const state = peer.connection.connectionState;
+      clearTimeout(this.#patience);
+      if (state === "failed") this.#rebuild();
+      if (state === "disconnected") this.#patience = setTimeout(this.#networkChanged, DISCONNECTED_PATIENCE);
+      this.#changed();
+    };
+    this.#negotiate();
+  }
+
+  #rebuild() {
+    const age = performance.now() - this.#builtAt;
+    clearTimeout(this.#patience);
+    if (age < REBUILD_PAUSE) this.#patience = setTimeout(() => this.#rebuildIfDown(), REBUILD_PAUSE - age);
+    else this.#build();
+  }
+
+  #rebuildIfDown() {
+    if (this.#peer?.connection.connectionState !== "connected" && !this.#ended) this.#build();
+  }
+
+  /** @returns {boolean | undefined} whether an offer is due */
+  #grow() {
+    const { canSubscribe } = this.permissions;
+    return canSubscribe && this.#peer?.grow(this.roster.count("audio"), this.roster.count("video"));
+  }
+
+  /** @param {{iceRestart?: boolean}} [options] */
+  #negotiate(options) {
+    const peer = this.#peer;
+    if (!peer) return;
+    peer.negotiate(options).then(() => this.#playSlots()).catch((error) => {
+      const refused = error instanceof SignalingError && error.code !== "gone" && error.code !== "rate-limited";
+      if (peer === this.#peer && !this.#ended && refused) {
+        this.leave();
+        this.#emit("ended", { kind: "error", code: error.code, message: error.message });
+      }
+    });
+  }
+
+  /** @param {import("./types.js").RoomEvent} event */
+  #apply(event) {
+    const leaving = event.type === "participant-left" ? this.roster.people.get(event.participant) : undefined;
+    this.roster.apply(event);
+    if (event.type === "participant-joined") this.#notice("notice.joined", { name: event.participant.name });
+    if (leaving) this.#notice("notice.left", { name: leaving.name });
+    if (event.type === "published" && this.#grow()) this.#negotiate();
+    if (event.type === "slots") this.#playSlots();
+    if (event.type === "transport" && event.state === "failed") this.#rebuild();
+    this.#changed();
+  }
+
+  #playSlots() {
+    const tracks = [...this.#peer?.receivedTracks() ?? []];
+    this.audio.set(new Map(tracks.filter(([, track]) => track.kind === "audio")));
+    this.#changed();
+  }
+
+  /** @param {"connected" | "reconnecting"} state */
+  #connectionState(state) {
+    if (state === "connected") {
+      if (this.state === "reconnecting" && this.#announced) this.#notice("notice.reconnected", {});
+      this.state = "joined";
+      if (this.#peer?.connection.connectionState === "disconnected") this.#networkChanged();
+    } else if (this.#announced) {
+      this.state = "reconnecting";
+    }
+    this.#changed();
+  }
+
+  /** @type {EventTarget | undefined} */
+  #connectionInfo = /** @type {any} */ (navigator).connection;
+
+  #networkChanged = () => {
+    if (this.#peer && this.state !== "joining") this.#negotiate({ iceRestart: true });
+  };
+
+  #localChange = () => {
+    this.#publish();
+    this.#changed();
+  };
+
+  #publish() {
+    if (this.permissions.canPublish) this.#send(this.publisher.sync());
+  }
+
+  /** @param {Promise<unknown>} command  whose refusal the user can do nothing about */
+  #send(command) {
+    command.then(() => this.#changed(), (error) => {
+      if (!(error instanceof SignalingError && error.code === "gone")) console.warn("refused:", error.message);
+    });
+  }
+
+  /** Leave at once when the tab closes, so that no ghost stays; a tab kept in memory comes back by itself. */
+  #pageHidden = (/** @type {PageTransitionEvent} */ event) => {
+    if (!event.persisted) this.leave();
+  };
+
+  /** @param {import("./signaling.js").Ended} how */
+  #end(how) {
+    this.#stop();
+    this.#emit("ended", how);
+  }
+
+  #stop() {
+    this.#ended = true;
+    clearInterval(this.#settleTimer);
+    clearTimeout(this.#watchTimer);
+    clearTimeout(this.#patience);
+    removeEventListener("pagehide", this.#pageHidden);
+    removeEventListener("online", this.#networkChanged);
+    this.#connectionInfo?.removeEventListener("change", this.#networkChanged);
+    this.media.removeEventListener("change", this.#localChange);
+    this.#peer?.close();
+    this.audio.close();
+  }
+
+  #changing = false;
+
+  #changed() {
+    if (this.#changing || this.#ended) return;
+    this.#changing = true;
+    queueMicrotask(() => {
+      this.#changing = false;
+      if (!this.#ended) this.dispatchEvent(new Event("change"));
+    });
+  }
+
+  /** @param {string} key @param {Record<string, string>} values */
+  #notice(key, values) {
+    this.#emit("notice", { key, values });
+  }
+
+  /** @param {string} type @param {unknown} detail */
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

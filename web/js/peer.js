@@ -1,0 +1,109 @@
+/** The one peer connection: m-lines to send on, slots to receive on, offers. The page offers, the server answers. */
+
+/** @typedef {import("./types.js").Source} Source */
+/** @typedef {import("./types.js").Kind} Kind */
+
+/** m-lines to send on, in the order of the offer. */
+/** @type {Source[]} */
+export const SOURCES = ["microphone", "camera", "screen", "screen-audio"];
+/** Slots are added in steps, so that a growing room does not renegotiate for each newcomer. */
+const SLOT_STEP = 4;
+const MOST_AUDIO_SLOTS = 12;
+const MOST_VIDEO_SLOTS = 16;
+/** Bits per second: what VGA to 720p of a talking head can use. */
+const CAMERA_BITRATE = 1_500_000;
+/** Bits per second: text must stay sharp. */
+const SCREEN_BITRATE = 2_500_000;
+
+/** @param {number} wanted @param {number} most */
+function stepped(wanted, most) {
+  return Math.min(most, Math.max(SLOT_STEP, Math.ceil(wanted / SLOT_STEP) * SLOT_STEP));
+}
+
+export class Peer {
+  /** @type {Map<Source, RTCRtpTransceiver>} */ #sending = new Map();
+  /** @type {{audio: RTCRtpTransceiver[], video: RTCRtpTransceiver[]}} */ #slots = { audio: [], video: [] };
+  /** @type {Promise<unknown>} */ #negotiation = Promise.resolve();
+
+  /**
+   * @param {RTCIceServer[]} iceServers
+   * @param {(sdp: string) => Promise<string>} ask  sends an offer, resolves to the answer
+   */
+  constructor(iceServers, ask) {
+    this.ask = ask;
+    this.connection = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
+    for (const source of SOURCES) {
+      const kind = source === "camera" || source === "screen" ? "video" : "audio";
+      const maxBitrate = source === "camera" ? CAMERA_BITRATE : SCREEN_BITRATE;
+      this.#sending.set(source, this.connection.addTransceiver(kind, {
+        direction: "sendonly",
+        sendEncodings: kind === "video" ? [{ maxBitrate }] : undefined,
+      }));
+    }
+  }
+
+  /**
+   * Have at least so many slots, as far as the most allowed.
+   *
+   * @param {number} audio @param {number} video
+   * @returns {boolean} whether slots were added, so that an offer is due
+   */
+  grow(audio, video) {
+    const before = this.#slots.audio.length + this.#slots.video.length;
+    const wanted = { audio: stepped(audio, MOST_AUDIO_SLOTS), video: stepped(video, MOST_VIDEO_SLOTS) };
+    for (const kind of /** @type {Kind[]} */ (["audio", "video"])) {
+      while (this.#slots[kind].length < wanted[kind]) {
+        this.#slots[kind].push(this.connection.addTransceiver(kind, { direction: "recvonly" }));
+      }
+    }
+    return this.#slots.audio.length + this.#slots.video.length > before;
+  }
+
+  get videoSlots() {
+    return this.#slots.video.length;
+  }
+
+  /**
+   * Offer and take the answer; calls queue up. Rejected when the server refuses or the session ends.
+   *
+   * @param {{iceRestart?: boolean}} [options]
+   */
+  negotiate({ iceRestart = false } = {}) {
+    const run = async () => {
+      if (this.connection.signalingState === "closed") return;
+      if (iceRestart) this.connection.restartIce();
+      await this.connection.setLocalDescription();
+      const answer = await this.ask(this.connection.localDescription?.sdp ?? "");
+      if (this.connection.signalingState === "have-local-offer") {
+        await this.connection.setRemoteDescription({ type: "answer", sdp: answer });
+      }
+    };
+    const result = this.#negotiation.then(run);
+    this.#negotiation = result.catch(() => {});
+    return result;
+  }
+
+  /** @param {Source} source @returns {string | null} the m-line, null before the first offer */
+  mid(source) {
+    return this.#sending.get(source)?.mid ?? null;
+  }
+
+  /** @param {Source} source @param {MediaStreamTrack | null} track */
+  async send(source, track) {
+    const sender = this.#sending.get(source)?.sender;
+    if (sender && sender.track !== track) await sender.replaceTrack(track);
+  }
+
+  /** @returns {Map<string, MediaStreamTrack>} the tracks of the slots by m-line */
+  receivedTracks() {
+    const tracks = new Map();
+    for (const slot of [...this.#slots.audio, ...this.#slots.video]) {
+      if (slot.mid !== null) tracks.set(slot.mid, slot.receiver.track);
+    }
+    return tracks;
+  }
+
+  close() {
+    this.connection.close();
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * The WebSocket session: numbered commands, acknowledged events, and a connection that comes back by itself.
+ *
+ * Events (CustomEvent):
+ * - `joined`   detail Joined: a new session stands; the first, or one afresh after the old one had ended
+ * - `event`    detail RoomEvent
+ * - `state`    detail "connected" | "reconnecting"
+ * - `ended`    detail {kind: "closed" | "error" | "unreachable" | "lost", code, message}: nothing follows
+ */
+
+/** @typedef {import("./types.js").ServerMessage} ServerMessage */
+/** @typedef {import("./types.js").Reply} Reply */
+/** @typedef {import("./types.js").Command} Command */
+/** @typedef {{kind: "closed" | "error" | "unreachable" | "lost", code: string, message: string}} Ended */
+
+/** Seconds before each attempt to reconnect; the later ones get up to a second of jitter. */
+const RECONNECT_DELAYS = [0, 0.3, 1.2, 2.7, 4.8, 7, 7, 7, 7, 7];
+/** Attempts at the very first connection, before a server counts as out of reach. */
+const FIRST_ATTEMPTS = 4;
+/** Seconds for a WebSocket to open and be answered. */
+const CONNECT_TIMEOUT = 10;
+/** Seconds of silence before a ping, and from there until the connection counts as dead. */
+const QUIET_BEFORE_PING = 5;
+const QUIET_BEFORE_LOST = 10;
+/** Seconds for which an acknowledgement may wait for more events. */
+const ACK_DELAY = 0.25;
+
+export class SignalingError extends Error {
+  /** @param {string} code @param {string} message */
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export class Signaling extends EventTarget {
+  /** @type {WebSocket | null} */ #socket = null;
+  #session = "";
+  #lastSeq = 0;
+  #ackedSeq = 0;
+  #nextId = 1;
+  /** @type {Map<number, {text: string, resolve: (reply: Reply) => void, reject: (error: Error) => void}>} */
+  #pending = new Map();
+  /** Session established on the present connection. */
+  #ready = false;
+  #everJoined = false;
+  #attempt = 0;
+  #closed = false;
+  #heard = 0;
+  #pinging = false;
+  /** @type {number | undefined} */ #retryTimer;
+  /** @type {number | undefined} */ #ackTimer;
+  /** @type {number | undefined} */ #connectTimer;
+  #watchdog = 0;
+
+  /**
+   * @param {string} url  of the WebSocket
+   * @param {{room: string, name: string, token: string}} entry  what to join with
+   */
+  constructor(url, entry) {
+    super();
+    this.url = url;
+    this.entry = entry;
+  }
+
+  start() {
+    this.#watchdog = setInterval(() => this.#watch(), 1000);
+    addEventListener("online", this.#hurry);
+    this.#connect();
+  }
+
+  /**
+   * Send a command; it survives reconnects and is carried out once.
+   *
+   * @param {Command} command
+   * @returns {Promise<Reply>} rejected with SignalingError when refused, or when the session has ended
+   */
+  command(command) {
+    if (this.#closed) return Promise.reject(new SignalingError("gone", "the session has ended"));
+    const id = this.#nextId++;
+    const text = JSON.stringify({ ...command, id });
+    if (this.#ready) this.#socket?.send(text);
+    return new Promise((resolve, reject) => this.#pending.set(id, { text, resolve, reject }));
+  }
+
+  /** End the session on purpose: the server is told, nothing is reported. */
+  leave() {
+    if (this.#closed) return;
+    if (this.#ready) this.#socket?.send(JSON.stringify({ type: "leave", id: this.#nextId++ }));
+    this.#stop();
+  }
+
+  /** Try again at once, because the network has just changed. */
+  #hurry = () => {
+    if (this.#closed || this.#ready) return;
+    this.#attempt = Math.min(this.#attempt, 1);
+    clearTimeout(this.#retryTimer);
+    this.#connect();
+  };
+
+  #connect() {
+    this.#dropSocket();
+    const socket = new WebSocket(this.url);
+    this.#socket = socket;
+    this.#connectTimer = setTimeout(() => this.#lost(socket), CONNECT_TIMEOUT * 1000);
+    socket.onopen = () => this.#greet();
+    socket.onmessage = (message) => {
+      if (socket === this.#socket && typeof message.data === "string") this.#receive(message.data);
+    };
+    socket.onclose = () => this.#lost(socket);
+  }
+
+  #greet() {
+    const hello = this.#session
+      ? { type: "resume", session: this.#session, ack: this.#lastSeq }
+      : { type: "join", kind: "web", ...this.entry };
+    this.#socket?.send(JSON.stringify(hello));
+  }
+
+  /** @param {string} text */
+  #receive(text) {
+    this.#heard = performance.now();
+    const message = /** @type {ServerMessage} */ (JSON.parse(text));
+    const seq = message.seq ?? 0;
+    if (seq && message.type === "joined") this.#lastSeq = this.#ackedSeq = 0;
+    if (seq) {
+      if (seq <= this.#lastSeq) return;
+      this.#lastSeq = seq;
+      this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ACK_DELAY * 1000);
+    }
+    switch (message.type) {
+      case "joined":
+        this.#session = message.session;
+        this.#established();
+        this.#everJoined = true;
+        this.#emit("joined", message);
+        break;
+      case "resumed":
+        this.#established();
+        for (const [id, { text: again }] of this.#pending) {
+          if (id > message.lastId) this.#socket?.send(again);
+        }
+        break;
+      case "reply":
+        this.#settle(message.re)?.resolve(message);
+        break;
+      case "error":
+        if (message.re) this.#settle(message.re)?.reject(new SignalingError(message.code, message.message));
+        else if (message.code === "gone" && this.#session) this.#joinAfresh();
+        else this.#end({ kind: "error", code: message.code, message: message.message });
+        break;
+      case "closed":
+        this.#end({ kind: "closed", code: message.reason, message: "" });
+        break;
+      default:
+        this.#emit("event", message);
+    }
+  }
+
+  #established() {
+    clearTimeout(this.#connectTimer);
+    this.#ready = true;
+    this.#attempt = 0;
+    this.#pinging = false;
+    this.#emit("state", "connected");
+  }
+
+  /** The old session cannot be resumed: a new one in its place, commands and all. */
+  #joinAfresh() {
+    this.#forget("the session has ended");
+    this.#session = "";
+    this.#nextId = 1;
+    this.#connect();
+  }
+
+  /** @param {number} id */
+  #settle(id) {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    return pending;
+  }
+
+  #acknowledge() {
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
+    if (!this.#ready || this.#ackedSeq === this.#lastSeq) return;
+    this.#ackedSeq = this.#lastSeq;
+    this.#socket?.send(JSON.stringify({ type: "ack", seq: this.#lastSeq }));
+  }
+
+  /** Ask for a sign of life after some silence, and give the connection up after more. */
+  #watch() {
+    if (!this.#ready) return;
+    const quiet = (performance.now() - this.#heard) / 1000;
+    if (quiet > QUIET_BEFORE_PING + QUIET_BEFORE_LOST && this.#pinging) this.#lost(this.#socket);
+    else if (quiet > QUIET_BEFORE_PING && !this.#pinging) {
+      this.#pinging = true;
+      this.command({ type: "ping" }).catch(() => {}).finally(() => { this.#pinging = false; });
+    }
+  }
+
+  /** @param {WebSocket | null} socket  the connection that broke */
+  #lost(socket) {
+    if (this.#closed || socket !== this.#socket) return;
+    this.#dropSocket();
+    const attempts = this.#everJoined ? RECONNECT_DELAYS.length : FIRST_ATTEMPTS;
+    if (this.#attempt >= attempts) {
+      this.#end({ kind: this.#everJoined ? "lost" : "unreachable", code: "", message: "" });
+      return;
+    }
+    const delay = RECONNECT_DELAYS[this.#attempt] + (this.#attempt > 1 ? Math.random() : 0);
+    this.#attempt += 1;
+    this.#emit("state", "reconnecting");
+    this.#retryTimer = setTimeout(() => this.#connect(), delay * 1000);
+  }
+
+  #dropSocket() {
+    clearTimeout(this.#connectTimer);
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
+    this.#ready = false;
+    const socket = this.#socket;
+    this.#socket = null;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  /** @param {string} why */
+  #forget(why) {
+    for (const { reject } of this.#pending.values()) reject(new SignalingError("gone", why));
+    this.#pending.clear();
+  }
+
+  /** @param {Ended} how */
+  #end(how) {
+    this.#stop();
+    this.#emit("ended", how);
+  }
+
+  #stop() {
+    this.#closed = true;
+    clearInterval(this.#watchdog);
+    clearTimeout(this.#retryTimer);
+    removeEventListener("online", this.#hurry);
+    this.#dropSocket();
+    this.#forget("the session has ended");
+  }
+
+  /** @param {string} type @param {unknown} detail */
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * The messages of the WebSocket, as JSDoc types: the page's view of `signaling/protocol.py`.
+ *
+ * @typedef {"audio" | "video"} Kind
+ * @typedef {"microphone" | "camera" | "screen" | "screen-audio"} Source
+ * @typedef {{id: string, kind: Kind, source: Source, muted: boolean}} Publication
+ * @typedef {{id: string, name: string, kind: "web" | "python" | "whip", connected: boolean,
+ *   publications: Publication[]}} Participant
+ * @typedef {{canPublish: boolean, canSubscribe: boolean, roomAdmin: boolean}} Permissions
+ * @typedef {{mid: string, publication: string | null, participant: string | null}} SlotAssignment
+ * @typedef {{participant: string, level: number}} Speaker
+ *
+ * @typedef {{type: "joined", seq: number, room: string, session: string, you: Participant,
+ *   participants: Participant[], permissions: Permissions, iceServers?: RTCIceServer[],
+ *   resumeSeconds?: number}} Joined
+ * @typedef {{type: "resumed", seq: number, lastId: number}} Resumed
+ * @typedef {{type: "reply", seq: number, re: number, sdp?: string, publication?: Publication}} Reply
+ * @typedef {{type: "error", seq: number, re?: number, code: string, message: string}} ErrorMessage
+ * @typedef {{type: "participant-joined", seq: number, participant: Participant}} ParticipantJoined
+ * @typedef {{type: "participant-left", seq: number, participant: string, reason: string}} ParticipantLeft
+ * @typedef {{type: "participant-changed", seq: number, participant: string, connected: boolean}} ParticipantChanged
+ * @typedef {{type: "published", seq: number, participant: string, publication: Publication}} Published
+ * @typedef {{type: "unpublished", seq: number, participant: string, publication: string}} Unpublished
+ * @typedef {{type: "muted", seq: number, participant: string, publication: string, muted: boolean}} Muted
+ * @typedef {{type: "slots", seq: number, slots: SlotAssignment[]}} Slots
+ * @typedef {{type: "speakers", seq: number, speakers: Speaker[]}} Speakers
+ * @typedef {{type: "transport", seq: number, state: RTCPeerConnectionState}} Transport
+ * @typedef {{type: "closed", seq: number, reason: string}} Closed
+ *
+ * @typedef {ParticipantJoined | ParticipantLeft | ParticipantChanged | Published | Unpublished | Muted | Slots
+ *   | Speakers | Transport} RoomEvent
+ * @typedef {Joined | Resumed | Reply | ErrorMessage | Closed | RoomEvent} ServerMessage
+ *
+ * @typedef {{type: "offer", sdp: string}
+ *   | {type: "publish", mid: string, source: Source, muted: boolean}
+ *   | {type: "unpublish", publication: string}
+ *   | {type: "mute", publication: string, muted: boolean}
+ *   | {type: "watch", publications: string[] | null}
+ *   | {type: "ping"}
+ *   | {type: "leave"}} Command
+ */
+
+export {};

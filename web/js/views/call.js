@@ -1,0 +1,188 @@
+/** The call itself: stage, bar, list of people, notices, keys. */
+
+import { h, icon, setContent } from "../dom.js";
+import { t } from "../i18n.js";
+import { LocalMedia } from "../media.js";
+import { Meter } from "../meter.js";
+import { keepAwake } from "../wakelock.js";
+import { controlBar } from "./controls.js";
+import { copyButton, inviteDialog, keysDialog, moreDialog, settingsDialog, soundDialog } from "./dialogs.js";
+import { Notices } from "./notices.js";
+import { peoplePanel } from "./people.js";
+import { Stage } from "./stage.js";
+
+/** Milliseconds for which the hint to a muted speaker stays, and until it may come again. */
+const HINT_FOR = 4000;
+const HINT_PAUSE = 20_000;
+
+/**
+ * @param {import("../main.js").Navigation} navigation
+ * @param {import("../call.js").Call} call
+ * @returns {import("../main.js").View}
+ */
+export function callView(navigation, call) {
+  const { media } = call;
+  const { room } = call.entry;
+  const notices = new Notices();
+  const stage = new Stage(call, () => togglePeople(true));
+  const problem = (/** @type {import("../media.js").Device} */ device) => {
+    const { problem: why } = media.state[device];
+    if (why === "denied") notices.say(device === "microphone" ? "problem.microphone.denied" : "problem.camera.denied");
+    else if (why === "missing") notices.say(device === "microphone" ? "problem.microphone.missing" : "problem.camera.missing");
+    else if (why === "busy") notices.say(device === "microphone" ? "problem.microphone.busy" : "problem.camera.busy");
+    else if (why === "insecure") notices.say("problem.insecure");
+  };
+  /** @param {import("../media.js").Device} device */
+  const flip = async (device) => {
+    if (!call.permissions.canPublish) return;
+    const { on, track } = media.state[device];
+    await media.set(device, !(on && track));
+    problem(device);
+  };
+
+  const actions = {
+    microphone: () => void flip("microphone"),
+    camera: () => void flip("camera"),
+    flip: () => void media.flipCamera(),
+    screen: async () => {
+      if (!call.permissions.canPublish || !LocalMedia.canShareScreen) return;
+      if (media.screen.video) media.stopScreen();
+      else if (!await media.shareScreen()) notices.say("notice.no-screen");
+    },
+    layout: () => {
+      stage.toggleMode();
+      update();
+    },
+    people: () => togglePeople(Boolean(panel.element.hidden)),
+    invite: () => inviteDialog(room),
+    settings: () => settingsDialog(media, (speaker) => call.audio.choose(speaker)),
+    keys: keysDialog,
+    leave: () => {
+      call.leave();
+      navigation.ended(room, "left");
+    },
+    more: () => moreDialog([
+      ...(call.permissions.canPublish && LocalMedia.canShareScreen
+        ? [{ icon: "screen", text: media.screen.video ? "control.stop-share" : "control.share", run: actions.screen }] : []),
+      { icon: stage.staged ? "grid" : "spotlight", text: stage.staged ? "control.grid" : "control.spotlight", run: actions.layout },
+      { icon: "settings", text: "control.settings", run: actions.settings },
+    ]),
+  };
+
+  const bar = controlBar(call, stage, actions);
+  const panel = peoplePanel(call, stage, { close: () => togglePeople(false), invite: actions.invite });
+  const banner = h("div", { class: "banner", role: "status" });
+  const sharing = h("div", { class: "sharing", hidden: true }, icon("screen"), h("span", { t: "call.sharing" }),
+    h("button", { class: "secondary", type: "button", t: "control.stop-share", onclick: () => media.stopScreen() }));
+  const alone = h("div", { class: "alone", hidden: true },
+    h("div", {}, h("p", { class: "alone-title", t: "call.alone" }), h("p", { t: "call.alone-text" })),
+    copyButton(room, "primary"));
+  const hint = h("p", { class: "muted-hint", role: "status" });
+  const element = h("div", { class: "call" },
+    h("h1", { class: "visually-hidden" }, room),
+    h("main", { class: "floor" }, banner, sharing, stage.element, alone, notices.element, hint), panel.element,
+    h("footer", { class: "dock" }, bar.element));
+
+  /** @param {boolean} show */
+  function togglePeople(show) {
+    const focusInside = panel.element.contains(document.activeElement);
+    panel.element.hidden = !show;
+    bar.people.setAttribute("aria-expanded", String(show));
+    update();
+    if (show) panel.close.focus();
+    else if (focusInside) bar.people.focus();
+  }
+
+  /** @type {Meter | null} */ let meter = null;
+  /** @type {MediaStreamTrack | null} */ let measured = null;
+  let hintAt = -HINT_PAUSE;
+  /** @type {number | undefined} */ let hintTimer;
+
+  const listen = () => {
+    const { track } = media.state.microphone;
+    if (track === measured) return;
+    meter?.stop();
+    measured = track;
+    meter = track && new Meter(track, (_level, speaking) => {
+      if (!speaking) return;
+      if (media.state.microphone.on) return call.heardSelf();
+      const now = performance.now();
+      if (now - hintAt < HINT_PAUSE) return;
+      hintAt = now;
+      hint.textContent = t("call.muted-hint");
+      hintTimer = setTimeout(() => { hint.textContent = ""; }, HINT_FOR);
+    });
+  };
+
+  const update = () => {
+    listen();
+    if (media.state.microphone.on) hint.textContent = "";
+    bar.update();
+    stage.update();
+    panel.update();
+    sharing.hidden = !media.screen.video;
+    alone.hidden = call.state === "joining" || call.roster.people.size > 1;
+    element.classList.toggle("is-alone", !alone.hidden);
+    setContent(banner, call.state === "joining" ? t("call.joining")
+      : call.state === "reconnecting" ? t("call.reconnecting")
+        : call.peer?.connection.connectionState === "connected" || call.peer?.connection.connectionState === "new"
+          || call.peer?.connection.connectionState === "connecting" ? "" : t("call.media-lost"));
+  };
+
+  /** @param {KeyboardEvent} event */
+  const onKey = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || document.querySelector("dialog[open]")) return;
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (target.closest?.("input, textarea, select, [contenteditable]")) return;
+    /** @type {Record<string, () => void>} */
+    const keys = {
+      m: actions.microphone, v: actions.camera, s: actions.screen, l: actions.layout, p: actions.people,
+      i: actions.invite, "?": actions.keys,
+    };
+    if (event.key === "Escape" && !panel.element.hidden) togglePeople(false);
+    else if (Object.hasOwn(keys, event.key.toLowerCase())) {
+      event.preventDefault();
+      keys[event.key.toLowerCase()]();
+    }
+  };
+
+  const onFallback = (/** @type {Event} */ event) => {
+    const device = /** @type {CustomEvent} */ (event).detail;
+    notices.say(device === "microphone" ? "notice.microphone-changed" : "notice.camera-changed");
+  };
+  const onNotice = (/** @type {Event} */ event) => {
+    const { key, values } = /** @type {CustomEvent} */ (event).detail;
+    notices.say(key, values);
+  };
+
+  call.addEventListener("change", update);
+  call.addEventListener("notice", onNotice);
+  call.addEventListener("blocked", () => {
+    if (!document.querySelector("dialog.sound")) soundDialog(() => call.audio.unblock());
+  });
+  media.addEventListener("fallback", onFallback);
+  stage.element.addEventListener("layout", update);
+  document.addEventListener("keydown", onKey);
+  document.addEventListener("language", update);
+  const letSleep = keepAwake();
+  update();
+
+  return {
+    element,
+    destroy() {
+      document.removeEventListener("keydown", onKey);
+      document.removeEventListener("language", update);
+      call.removeEventListener("change", update);
+      media.removeEventListener("fallback", onFallback);
+      clearTimeout(hintTimer);
+      for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+      meter?.stop();
+      stage.destroy();
+      bar.destroy();
+      notices.destroy();
+      letSleep();
+      call.leave();
+      media.stop();
+    },
+  };
+}

@@ -1,0 +1,24 @@
+/** A modal dialog: the browser traps the focus in it, Esc and a touch outside close it. */
+
+import { h, icon } from "../dom.js";
+
+/**
+ * @param {{title: string, className?: string, body: (Node | string)[], onClose?: () => void}} options
+ *   `title` names a string
+ * @returns {HTMLDialogElement} open, and gone from the document once closed
+ */
+export function openDialog({ title, className = "", body, onClose }) {
+  const id = `dialog-${Math.random().toString(36).slice(2, 8)}`;
+  const dialog = h("dialog", { class: `dialog ${className}`, "aria-labelledby": id },
+    h("div", { class: "dialog-head" }, h("h2", { id, t: title }),
+      h("button", { class: "quiet", type: "button", label: "dialog.close", onclick: () => dialog.close() }, icon("close"))),
+    h("div", { class: "dialog-body" }, ...body));
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    onClose?.();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}

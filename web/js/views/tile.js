@@ -1,0 +1,98 @@
+/** One tile of a call: a picture or initials, a name, and the marks of a voice. */
+
+import { h, icon, setContent, setIcon, setLabel } from "../dom.js";
+import { t } from "../i18n.js";
+import { hue, initials } from "../rooms.js";
+
+const TONES = 8;
+
+/**
+ * @typedef {object} TileState
+ * @property {string} name
+ * @property {boolean} isSelf
+ * @property {boolean} isScreen
+ * @property {boolean} silent    microphone off
+ * @property {boolean} speaking
+ * @property {boolean} away      the connection of this person is lost for now
+ * @property {boolean} pinned
+ * @property {MediaStreamTrack | null} track
+ */
+
+export class Tile {
+  #video = h("video", { muted: true, playsInline: true, autoplay: true });
+  #avatar = h("div", { class: "avatar", "aria-hidden": "true" });
+  #micOff = h("span", { class: "mic-off" }, icon("mic-off"));
+  #voice = h("span", { class: "voice", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
+  #name = h("span", { class: "tile-name" });
+  #pin;
+  #away = h("div", { class: "away", hidden: true }, h("span", { class: "spinner" }), h("span", { t: "tile.away" }));
+  /** @type {string} */ #trackId = "";
+
+  /** @param {string} id @param {(id: string) => void} onPin */
+  constructor(id, onPin) {
+    this.id = id;
+    this.#pin = h("button", { class: "pin", type: "button", label: "tile.pin", onclick: () => onPin(id) }, icon("pin"));
+    this.element = h("div", { class: "tile", role: "group", "data-tile": id },
+      this.#video, this.#avatar, this.#away,
+      h("div", { class: "plate" }, this.#micOff, this.#voice, this.#name), this.#pin);
+    this.element.addEventListener("dblclick", () => onPin(id));
+    this.#video.disablePictureInPicture = false;
+    this.#video.addEventListener("loadeddata", () => this.element.classList.add("has-video"));
+    this.#video.addEventListener("resize", () => {
+      this.element.classList.toggle("upright", this.#video.videoHeight > this.#video.videoWidth);
+    });
+  }
+
+  /** @param {TileState} state */
+  update(state) {
+    const { element } = this;
+    this.#setTrack(state.track);
+    const shown = state.isScreen ? t("tile.screen-of", { name: state.name })
+      : state.isSelf ? t("tile.you", { name: state.name }) : state.name;
+    setContent(this.#name, shown);
+    setContent(this.#avatar, initials(state.name));
+    const tone = `tone-${hue(state.name, TONES)}`;
+    if (!this.#avatar.classList.contains(tone)) this.#avatar.className = `avatar ${tone}`;
+    const facing = state.track?.getSettings().facingMode;
+    this.#video.classList.toggle("mirrored", state.isSelf && !state.isScreen && facing !== "environment");
+    element.classList.toggle("screen", state.isScreen);
+    element.classList.toggle("self", state.isSelf);
+    element.classList.toggle("speaking", state.speaking && !state.isScreen && !state.silent);
+    element.classList.toggle("is-away", state.away);
+    element.classList.toggle("pinned", state.pinned);
+    this.#micOff.hidden = !state.silent || state.isScreen;
+    this.#away.hidden = !state.away;
+    setIcon(this.#pin, state.pinned ? "unpin" : "pin");
+    setLabel(this.#pin, state.pinned ? "tile.unpin" : "tile.pin");
+    this.#pin.setAttribute("aria-pressed", String(state.pinned));
+    const marks = [shown, this.#micOff.hidden ? "" : t("tile.muted"), state.away ? t("tile.away") : ""];
+    const label = marks.filter(Boolean).join(", ");
+    if (element.getAttribute("aria-label") !== label) element.setAttribute("aria-label", label);
+  }
+
+  /** @param {MediaStreamTrack | null} track */
+  #setTrack(track) {
+    if ((track?.id ?? "") === this.#trackId) return;
+    this.#trackId = track?.id ?? "";
+    this.element.classList.remove("has-video");
+    this.#video.srcObject = track ? new MediaStream([track]) : null;
+    if (track) this.#video.play().catch(() => {}); // muted, so never refused for want of a touch
+  }
+
+  /** @param {import("../layout.js").Box | undefined} box  undefined: no room for this tile */
+  place(box) {
+    const { style } = this.element;
+    this.element.hidden = !box;
+    if (!box) return;
+    style.transform = `translate(${Math.round(box.x)}px, ${Math.round(box.y)}px)`;
+    style.width = `${Math.floor(box.width)}px`;
+    style.height = `${Math.floor(box.height)}px`;
+    this.element.classList.toggle("small", box.width < 260);
+    this.#avatar.style.setProperty("--avatar", `${Math.round(Math.min(128, Math.min(box.width, box.height) * 0.42))}px`);
+  }
+
+  remove() {
+    this.#video.srcObject = null;
+    this.element.remove();
+  }
+}
