@@ -90,6 +90,16 @@ def test_find_returns_the_first_of_its_id_or_none() -> None:
     assert ext.find(profile, data, 3) is None
 
 
+@pytest.mark.parametrize(("profile", "data"), [(0xBEDE, "10aa 32010203"), (0x1000, "0100 03 03 010203")])
+def test_find_reaches_an_element_that_ends_with_the_extension(profile: int, data: str) -> None:
+    assert ext.find(profile, bytes.fromhex(data), 3) == b"\x01\x02\x03"
+
+
+@pytest.mark.parametrize("profile", [0, 0x1010, 0xBEDF])
+def test_find_knows_no_other_profile(profile: int) -> None:
+    assert ext.find(profile, bytes.fromhex("10aa0000"), 1) is None
+
+
 @given(st.booleans(), st.integers(-127, 0))
 def test_an_audio_level_survives_the_wire(voice: bool, level: int) -> None:
     assert ext.unpack_audio_level(ext.pack_audio_level(voice, level)) == (voice, level)

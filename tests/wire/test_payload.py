@@ -54,6 +54,7 @@ from rtc.wire.payload import Vp8Descriptor, Vp9Descriptor, is_keyframe_start
         ("AV1", "90 0a0b00", False),  # the rest of an OBU that looks like a sequence header
         ("AV1", "a0 01 0a 0a0b", True),  # after such a rest
         ("AV1", "00 09 0a", False),
+        ("AV1", "00 8001 12010a" + "00" * 125, False),  # a length of two bytes
         ("AV1", "00 ffffffffffffffff7f 0a", False),
         ("AV1", "08", False),
         ("opus", "10 00", False),
@@ -178,6 +179,20 @@ def test_every_shape_of_vp9_descriptor_is_read(
     for cut in range(len(data)):
         with pytest.raises(WireError):
             Vp9Descriptor.parse(data[:cut])
+
+
+@pytest.mark.parametrize("flags", range(16))
+def test_each_flag_of_a_vp9_descriptor_is_its_own(flags: int) -> None:
+    predicted, start, end, upper = (bool(flags & bit) for bit in (8, 4, 2, 1))
+    parsed = Vp9Descriptor.parse(bytes((predicted << 6 | start << 3 | end << 2 | upper,)))
+    assert parsed == Vp9Descriptor(predicted, False, start, end, upper, payload_offset=1)
+
+
+@pytest.mark.parametrize(
+    ("first", "start", "droppable"), [(0x10, True, False), (0x30, True, True), (0x20, False, True)]
+)
+def test_each_flag_of_a_vp8_descriptor_is_its_own(first: int, start: bool, droppable: bool) -> None:
+    assert Vp8Descriptor.parse(bytes((first,))) == Vp8Descriptor(start, droppable, payload_offset=1)
 
 
 def test_a_vp9_picture_with_four_references_is_refused() -> None:

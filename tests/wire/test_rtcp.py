@@ -156,6 +156,23 @@ def test_unknown_packets_are_skipped(unknown: bytes) -> None:
     assert parse_compound(unknown + serialize(known) + unknown) == known
 
 
+def test_ssrcs_after_those_that_a_remb_counts_are_dropped() -> None:
+    body = bytes(8) + b"REMB" + struct.pack("!IIII", 1 << 24 | 5, 7, 8, 9)
+    assert parse_compound(packet(206, 15, body)) == [ReceiverEstimate(0, 5, (7,))]
+
+
+def test_the_most_and_the_least_that_fits_is_said() -> None:
+    extremes: list[RtcpPacket] = [
+        ReceiverReport(1, (ReportBlock(1, 255, -(1 << 23), 0, 0, 0, 0),) * 31),
+        Bye(tuple(range(31)), "c" * 255),
+        SourceDescription(((1, "c" * 255),)),
+        ReceiverEstimate(1, 0, tuple(range(255))),
+        ReceiverEstimate(1, 0x3FFFF << 45, ()),
+        ExtendedReport(1),
+    ]
+    assert parse_compound(serialize(extremes)) == extremes
+
+
 def test_padding_is_no_part_of_the_packet() -> None:
     data = bytearray(serialize([ReceiverReport(1), Bye((2,))]) + b"\0\0\0\4")
     data[8] |= 0x20
@@ -174,6 +191,7 @@ def test_padding_is_no_part_of_the_packet() -> None:
         b"\xa0\xc9\x00\x01\x00\x00\x00\x00",
         b"\xa0\xc9\x00\x01\x00\x00\x00\x05",
         b"\xa0\xc9\x00\x00",
+        b"\xa0\xcb\x00\x01\x00\x00\x00\x05",
         packet(200, 0, bytes(20)),
         packet(200, 1, bytes(44)),
         packet(201, 0, b""),
@@ -209,6 +227,7 @@ def test_padding_is_no_part_of_the_packet() -> None:
         "padding-0",
         "padding-too-long",
         "padding-nowhere",
+        "padding-into-the-header",
         "sr-cut",
         "sr-block-cut",
         "rr-cut",

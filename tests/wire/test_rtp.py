@@ -48,6 +48,11 @@ def test_a_packet_without_extension_says_so() -> None:
     assert (header.payload_offset, header.payload_length, header.padding) == (12, 0, 0)
 
 
+def test_an_empty_extension_at_the_end_of_the_packet_is_valid() -> None:
+    header = parse_rtp(with_bits(0x10, b"\xbe\xde\0\0"))
+    assert (header.extension_profile, header.extension_length, header.payload_offset) == (0xBEDE, 0, 16)
+
+
 def test_a_probe_made_of_padding_alone_is_valid() -> None:
     header = parse_rtp(bytearray(with_bits(0x20, bytes(254) + b"\xff")))
     assert (header.payload_length, header.padding) == (0, 255)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import aiortc.rtp as reference
+import pytest
+from aiortc.codecs.base import Encoder
+from aiortc.codecs.h264 import H264Encoder
+from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
+from av import VideoFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rtc.wire import extensions
+from rtc.wire.payload import is_keyframe_start
 from rtc.wire.rtcp import (
     Bye,
     GenericNack,
@@ -122,3 +130,21 @@ def test_rtp_packets_read_the_same(packet: RtpPacket) -> None:
     assert theirs.extensions.audio_level == (True, 5)
     assert (theirs.payload, theirs.ssrc, theirs.csrc) == (packet.payload, packet.ssrc, list(packet.csrcs))
     assert RtpPacket.parse(theirs.serialize(ids)) == packet
+
+
+@pytest.mark.parametrize(("codec", "encoder_type"), [("VP8", Vp8Encoder), ("H264", H264Encoder)])
+def test_key_frames_of_a_real_encoder_are_found_where_they_start(
+    codec: str, encoder_type: type[Encoder]
+) -> None:
+    encoder = encoder_type()
+    for number, forced in enumerate((False, False, True, False)):
+        frame = VideoFrame(width=320, height=240, format="yuv420p")
+        for plane, value in zip(frame.planes, (64 + number, 128, 128), strict=True):
+            noise = bytes((value + 37 * place * place) % 251 for place in range(plane.buffer_size))
+            plane.update(noise)
+        frame.pts, frame.time_base = 3000 * number, Fraction(1, 90000)
+        payloads, _ = encoder.encode(frame, force_keyframe=forced)
+        assert len(payloads) > 1
+        starts = [is_keyframe_start(codec, payload) for payload in payloads]
+        assert starts[0] is (number == 0 or forced)
+        assert forced or number == 0 or not any(starts)
