@@ -23,7 +23,7 @@ NACK_SECONDS = 0.4
 """A packet missing for longer is not asked for any more: the jitter buffer's longest target is 0.5 s."""
 
 FADE_FRAMES = 6
-"""Frames concealed in a row, after which libopus has faded to silence anyway."""
+"""Frames concealed in a row while the sound fades out: libopus alone goes on with noise for ever."""
 
 
 @dataclass(slots=True)
@@ -127,6 +127,12 @@ class AudioReceiver:
             target_seconds=self.jitter.target,
         )
 
+    def _faded(self, pcm: Samples) -> Samples:
+        start = 1 - self._concealed_in_a_row / FADE_FRAMES
+        self._concealed_in_a_row += 1
+        gain = np.linspace(start, start - 1 / FADE_FRAMES, len(pcm), dtype=np.float32)
+        return (pcm * gain[:, None]).astype(np.int16)
+
     def _render(self, decision: Decision) -> Samples:
         """The sound of one decision of the jitter buffer. Stretching and redundant frames will come in here."""
         if self._decoder is None:
@@ -142,9 +148,8 @@ class AudioReceiver:
                     self._recovered += 1
                     self._concealed_in_a_row = 0
                     return decoder.recover(following, decision.samples)
-                self._concealed_in_a_row += 1
-                if self._concealed_in_a_row <= FADE_FRAMES and decision.samples % 120 == 0:
-                    return decoder.conceal(decision.samples)
+                if self._concealed_in_a_row < FADE_FRAMES and decision.samples % 120 == 0:
+                    return self._faded(decoder.conceal(decision.samples))
         except OpusError:
             self.malformed += 1
         return np.zeros((decision.samples, CHANNELS), dtype=np.int16)

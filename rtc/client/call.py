@@ -55,16 +55,16 @@ async def join(
     token: str = "",
     audio_slots: int = 4,
     video_slots: int = 4,
-    timeout: float = JOIN_SECONDS,
+    join_seconds: float = JOIN_SECONDS,
 ) -> AsyncIterator[Call]:
     """Enter `room` of the server at `url` (http or https) under `name`; leave at the end of the block.
 
     `audio_slots` and `video_slots` bound how many of the others are heard and seen at once. Raises JoinError when
-    the room cannot be entered or the media cannot connect within `timeout` seconds.
+    the room cannot be entered or the media cannot connect within `join_seconds`.
     """
     call = Call(url, audio_slots=audio_slots, video_slots=video_slots)
     try:
-        await call._enter(room, name, token, timeout)
+        await call._enter(room, name, token, join_seconds)
         yield call
     finally:
         await call.leave()
@@ -216,15 +216,15 @@ class Call:
 
     # --- entering and reconnecting ------------------------------------------------------------------------------
 
-    async def _enter(self, room: str, name: str, token: str, timeout: float) -> None:
+    async def _enter(self, room: str, name: str, token: str, seconds: float) -> None:
         self._started = time.monotonic()
-        joined = await self._signalling.join(room=room, name=name, token=token, timeout=timeout)
+        joined = await self._signalling.join(room=room, name=name, token=token, seconds=seconds)
         self.id = joined.you.id
         for participant in joined.participants:
             for publication in self._roster.enter(participant).publications.values():
                 self._add_track(publication)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 await self._media.connect()
         except TimeoutError:
             message = "the server answers, but no media comes through: is its UDP port reachable?"

@@ -16,11 +16,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from rtc.client.audio_receiver import AudioReceiverStatistics
 from rtc.client.call import Call, join
 from rtc.client.errors import CallError, JoinError
 from rtc.client.player import MediaFile, PlayerError
 from rtc.client.recorder import Recorder, RecorderError
 from rtc.client.statistics import CallStatistics
+from rtc.client.video_receiver import VideoReceiverStatistics
 
 REFRESH_SECONDS = 0.5
 """How often the progress is drawn."""
@@ -28,6 +30,7 @@ REFRESH_SECONDS = 0.5
 
 def join_command(
     url: Annotated[str, typer.Argument(metavar="URL", help="Invite link, such as http://host:8080/r/ROOM")],
+    *,
     play: Annotated[
         Path | None, typer.Option("--play", metavar="FILE", help="Media file to play into the call.")
     ] = None,
@@ -187,7 +190,8 @@ def as_object(statistics: CallStatistics) -> dict[str, Any]:
 
 def _loss(statistics: CallStatistics) -> str:
     sent = [publication.stream.fraction_lost for publication in statistics.sent]
-    slots = [*statistics.audio.values(), *statistics.video.values()]
+    slots: list[AudioReceiverStatistics | VideoReceiverStatistics] = [*statistics.audio.values()]
+    slots += statistics.video.values()
     packets, lost = sum(slot.packets for slot in slots), sum(slot.packets_lost for slot in slots)
     received = lost / (packets + lost) if packets + lost else 0.0
     return (

@@ -35,7 +35,10 @@ class ClientIce(Connection):
         self._path_lost = lost
 
     async def get_component_candidates(
-        self, component: int, addresses: list[str], timeout: int = 5
+        self,
+        component: int,
+        addresses: list[str],
+        timeout: int = 5,  # noqa: ASYNC109 - aioice's signature
     ) -> list[Candidate]:
         """Gather, for a server on this machine from the loopback addresses too, which aioice leaves out."""
         if self._loopback:

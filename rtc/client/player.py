@@ -82,7 +82,7 @@ class _FileTrack(MediaStreamTrack):
     ) -> None:
         super().__init__()
         self._path = path
-        self._loop = loop
+        self._looped = loop
         self._duration = duration
         self._clock = clock
         self._executor = executor
@@ -95,7 +95,6 @@ class _FileTrack(MediaStreamTrack):
             end = offset
             with _open(self._path) as container:
                 stream = container.streams.audio[0] if self.kind == "audio" else container.streams.video[0]
-                stream.thread_type = "AUTO"
                 origin: float | None = None
                 try:
                     for frame in container.decode(stream):
@@ -107,7 +106,7 @@ class _FileTrack(MediaStreamTrack):
                         yield seconds, frame
                 except av.FFmpegError:
                     pass  # the rest of the file is damaged: what came before has been played
-            if not self._loop or end == offset:
+            if not self._looped or end == offset:
                 return
             offset = max(end, offset + self._duration)
 

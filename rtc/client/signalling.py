@@ -84,18 +84,17 @@ class Signalling:
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
 
-    async def join(self, *, room: str, name: str, token: str, timeout: float) -> protocol.Joined:
+    async def join(self, *, room: str, name: str, token: str, seconds: float) -> protocol.Joined:
         """Connect and enter the room. Raises JoinError."""
-        self._http = aiohttp.ClientSession()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 self._socket = await self._connect()
                 await self._socket.send_str(
                     protocol.encode(protocol.Join(room=room, name=name, token=token, kind="python"))
                 )
                 joined = await self._first_message(self._socket)
         except TimeoutError:
-            raise JoinError("timeout", f"the server at {self.url} did not answer in {timeout:g} s") from None
+            raise JoinError("timeout", f"the server at {self.url} did not answer in {seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as problem:
             raise JoinError("unreachable", f"cannot reach {self.url}: {_reason(problem)}") from None
         except msgspec.DecodeError:
@@ -149,7 +148,8 @@ class Signalling:
     # --- the connection -----------------------------------------------------------------------------------------
 
     async def _connect(self) -> aiohttp.ClientWebSocketResponse:
-        assert self._http is not None
+        if self._http is None:
+            self._http = aiohttp.ClientSession()
         return await self._http.ws_connect(self.url, max_msg_size=protocol.MAX_MESSAGE_BYTES)
 
     async def _first_message(self, socket: aiohttp.ClientWebSocketResponse) -> protocol.ServerMessage | int:

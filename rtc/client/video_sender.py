@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 from aiortc.codecs.base import Encoder
@@ -13,6 +13,7 @@ from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 
 from rtc.client.outgoing import OutgoingStream
+from rtc.client.video_buffer import CLOCK_RATE
 from rtc.wire.extensions import pack_abs_send_time
 
 START_BITRATE = 1_000_000
@@ -24,8 +25,8 @@ MAX_BITRATE = 1_500_000
 MIN_BITRATE = 250_000
 """Bit/s at least; where aiortc's VP8 encoder stops too."""
 
-BITRATE_STEP = 1.3
-"""Bit rates are rounded down to powers of this: each change beyond 10 % costs aiortc's encoders a key frame."""
+BITRATE_STEPS = (MIN_BITRATE, 325_000, 420_000, 550_000, 710_000, 925_000, 1_200_000, MAX_BITRATE)
+"""Bit rates are rounded down to these: each change beyond 10 % costs aiortc's encoders a key frame."""
 
 KEYFRAME_SECONDS = 0.3
 """Shortest time between two key frames made on request."""
@@ -51,9 +52,7 @@ class VideoSenderStatistics:
 
 def quantised(bitrate: int) -> int:
     """The largest step not above `bitrate`, within the encoder's limits; bit/s."""
-    bounded = max(MIN_BITRATE, min(MAX_BITRATE, bitrate))
-    steps = math.floor(math.log(bounded / MIN_BITRATE) / math.log(BITRATE_STEP) + 1e-9)
-    return round(MIN_BITRATE * BITRATE_STEP**steps)
+    return max((step for step in BITRATE_STEPS if step <= bitrate), default=MIN_BITRATE)
 
 
 class VideoSender:
@@ -104,6 +103,12 @@ class VideoSender:
         """Packets of one picture, in order; none while muted. Raises ValueError for a picture that cannot be encoded."""
         if self.muted:
             return []
+        if picture.pts is None or picture.time_base is None:
+            raise ValueError("a picture has no time (pts)")
+        # Taken before the encoder, which rescales the pts it is given.
+        timestamp = int(
+            picture.pts * Fraction(picture.time_base.numerator, picture.time_base.denominator) * CLOCK_RATE
+        )
         keyframe = self._keyframe_wanted and now - self._keyframe_at >= KEYFRAME_SECONDS
         if keyframe:
             self._keyframe_wanted = False
@@ -111,7 +116,7 @@ class VideoSender:
         self._busy = True
         try:
             loop = asyncio.get_running_loop()
-            payloads, timestamp = await loop.run_in_executor(
+            payloads, _ = await loop.run_in_executor(
                 self._executor, self._encoder.encode, picture, keyframe
             )
         except (av.FFmpegError, TypeError, AttributeError) as problem:

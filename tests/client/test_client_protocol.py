@@ -1,0 +1,93 @@
+"""The client's messages against the server's: what one writes, the other reads."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from rtc.client import protocol as client
+from signaling import protocol as server
+
+SENT = [
+    client.Join(room="r", name="Ada", token="t", kind="python"),
+    client.Join(room="r", name="Ada"),
+    client.Resume(session="secret", ack=5),
+    client.Ack(seq=3),
+    client.Offer(id=1, sdp="v=0"),
+    client.Publish(id=2, mid="0", source="microphone", muted=True),
+    client.Unpublish(id=3, publication="p"),
+    client.Mute(id=4, publication="p", muted=True),
+    client.Mute(id=4, publication="p", muted=False),
+    client.Watch(id=5, publications=("a", "b")),
+    client.Watch(id=5),
+    client.Ping(id=6),
+    client.Leave(id=7),
+]
+
+_publication = server.Publication(id="p", kind="video", source="screen", muted=True)
+_participant = server.Participant(
+    id="x", name="Grace", kind="whip", connected=False, publications=(_publication,)
+)
+RECEIVED = [
+    server.Joined(
+        seq=1, room="r", session="s", you=_participant, participants=(_participant,),
+        permissions=server.Permissions(can_publish=False),
+        ice_servers=(server.IceServer(urls=("stun:a",)),), resume_seconds=12.5,
+    ),
+    server.Resumed(last_id=9),
+    server.Reply(re=1, sdp="v=0"),
+    server.Reply(re=2, publication=_publication),
+    server.Error(code="room-full", message="The room is full."),
+    server.ParticipantJoined(seq=2, participant=_participant),
+    server.ParticipantLeft(seq=3, participant="x", reason="timeout"),
+    server.ParticipantChanged(seq=4, participant="x", connected=True),
+    server.Published(seq=5, participant="x", publication=_publication),
+    server.Unpublished(seq=6, participant="x", publication="p"),
+    server.Muted(seq=7, participant="x", publication="p", muted=False),
+    server.Slots(seq=8, slots=(server.SlotAssignment("3", "p", "x"), server.SlotAssignment("4"))),
+    server.Speakers(speakers=(server.Speaker("x", -20),)),
+    server.Transport(seq=9, state="failed"),
+    server.Closed(seq=10, reason="shutdown"),
+]
+
+
+@pytest.mark.parametrize("message", SENT, ids=lambda m: type(m).__name__)
+def test_the_server_reads_what_the_client_writes(message: client.Message) -> None:
+    read = server.decode_client(client.encode(message))
+    assert type(read).__name__ == type(message).__name__
+    for name in message.__struct_fields__:
+        assert getattr(read, name) == getattr(message, name)
+
+
+@pytest.mark.parametrize("message", RECEIVED, ids=lambda m: type(m).__name__)
+def test_the_client_reads_what_the_server_writes(message: server.Event) -> None:
+    read = client.decode(server.encode(message))
+    assert type(read).__name__ == type(message).__name__
+    for name in read.__struct_fields__:
+        theirs, ours = getattr(message, name), getattr(read, name)
+        kept = msgspec.to_builtins(ours)
+        assert _subset(kept, msgspec.to_builtins(theirs)), name
+
+
+def test_every_message_of_the_server_is_known_to_the_client() -> None:
+    tags = {str(kind.__struct_config__.tag) for kind in server.ServerMessage.__args__}
+    assert tags == {str(kind.__struct_config__.tag) for kind in client.ServerMessage.__args__}
+
+
+def test_a_message_of_a_newer_server_is_skipped_with_its_number() -> None:
+    assert client.decode('{"type": "fireworks", "seq": 12}') == 12
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "1", '{"type": "joined"}', '{"type": "reply", "re": "x"}'])
+def test_nonsense_is_refused_not_crashing(text: str) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        client.decode(text)
+
+
+def _subset(ours: object, theirs: object) -> bool:
+    """Whether `ours` says nothing else than `theirs`: the client leaves out fields that it has no use for."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return all(key in theirs and _subset(value, theirs[key]) for key, value in ours.items())
+    if isinstance(ours, list | tuple) and isinstance(theirs, list | tuple):
+        return len(ours) == len(theirs) and all(map(_subset, ours, theirs))
+    return ours == theirs
