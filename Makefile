@@ -11,7 +11,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-8s %s\n", $$1, $$2}'
 
 run: setup-run  ## start the service at http://127.0.0.1:8080
-	@exec $(VENV)/clarion serve $(ARGS)
+	@exec $(VENV)/clarion serve $(ARGS) </dev/null
 
 test: lint types page pytest  ## everything that has to pass: lint, types, page and tests
 
@@ -35,6 +35,7 @@ bench: setup-test  ## how long joining a call takes, as a table
 	$(VENV)/python -m bench.join $(ARGS)
 
 wheel: setup-run  ## the package, in dist/
+	rm -rf dist
 	$(VENV)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
 
 # uv.lock itself would name the registry, so it stays in build/; the exported locks do not.
