@@ -19,7 +19,7 @@ SOCKADDR_IN6_SIZE = 28  # bytes: family, port, flow label, address, scope
 SOCKADDR_ROW = 32  # bytes a row of the table: the larger of the two, aligned
 
 _MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, RFC 4291 2.5.5.2
-_ANY_PORT = struct.Struct(">H")
+_PORT = struct.Struct(">H")
 _FAMILY = struct.Struct("=H")
 _SCOPE = struct.Struct("=I")
 
@@ -49,37 +49,41 @@ def pack_sockaddr(host: str, port: int, *, family: int) -> bytes:
     except (OSError, ValueError, struct.error):
         raise ValueError(f"{host!r} is not an IP address") from None
     if family == socket.AF_INET6:
-        return _FAMILY.pack(socket.AF_INET6) + _ANY_PORT.pack(port) + bytes(4) + address + scope_id
+        return _FAMILY.pack(socket.AF_INET6) + _PORT.pack(port) + bytes(4) + address + scope_id
     if not address.startswith(_MAPPED):
         raise ValueError(f"{host!r} cannot be reached from an IPv4 socket")
-    return _FAMILY.pack(socket.AF_INET) + _ANY_PORT.pack(port) + address[12:] + bytes(8)
+    return _FAMILY.pack(socket.AF_INET) + _PORT.pack(port) + address[12:] + bytes(8)
 
 
 def unpack_sockaddr(raw: bytes) -> tuple[str, int]:
     """Host and port for people and candidates: a mapped IPv4 address is shown as IPv4. Raises ValueError."""
     address = socket_address(raw)
-    host = address[0].removeprefix("::ffff:")
-    if "." in host and ":" not in host:
-        return host, address[1]
-    scope = address[3] if len(address) == 4 else 0
-    return (f"{address[0]}%{scope}" if scope else address[0]), address[1]
+    host, port = address[:2]
+    if len(address) == 4 and raw[8:20] == _MAPPED:
+        return socket.inet_ntop(socket.AF_INET, raw[20:24]), port
+    return (f"{host}%{address[3]}" if len(address) == 4 and address[3] else host), port
 
 
 def socket_address(raw: bytes) -> tuple[str, int] | tuple[str, int, int, int]:
     """The tuple that Python's own socket calls take for an address. Raises ValueError when it is none."""
     family = _FAMILY.unpack_from(raw)[0] if len(raw) >= SOCKADDR_IN_SIZE else None
     if family == socket.AF_INET and len(raw) == SOCKADDR_IN_SIZE:
-        return socket.inet_ntop(socket.AF_INET, raw[4:8]), _ANY_PORT.unpack_from(raw, 2)[0]
+        return socket.inet_ntop(socket.AF_INET, raw[4:8]), _PORT.unpack_from(raw, 2)[0]
     if family == socket.AF_INET6 and len(raw) == SOCKADDR_IN6_SIZE:
         host = socket.inet_ntop(socket.AF_INET6, raw[8:24])
-        return host, _ANY_PORT.unpack_from(raw, 2)[0], 0, _SCOPE.unpack_from(raw, 24)[0]
+        return host, _PORT.unpack_from(raw, 2)[0], 0, _SCOPE.unpack_from(raw, 24)[0]
     raise ValueError("not a socket address")
+
+
+def _check(sockaddr: bytes) -> None:
+    if len(sockaddr) not in (SOCKADDR_IN_SIZE, SOCKADDR_IN6_SIZE):
+        raise ValueError("not a socket address")
 
 
 class AddressTable:
     """Destinations by small number: rows of `sockaddr` in one array that doubles as it fills.
 
-    An index stays good until `remove`, after which `add` may give it out again: first send what still waits for it.
+    An index stays good until `remove`; `add` may then give it out again, so first send what waits for it.
     """
 
     def __init__(self, capacity: int = 64) -> None:
@@ -96,7 +100,8 @@ class AddressTable:
         return len(self._sizes) - len(self._free)
 
     def add(self, sockaddr: bytes) -> int:
-        """Remember an address; returns its index."""
+        """Remember an address; returns its index. Raises ValueError for bytes of another length."""
+        _check(sockaddr)
         if self._free:
             index = self._free.pop()
         else:
@@ -108,7 +113,8 @@ class AddressTable:
         return index
 
     def replace(self, index: int, sockaddr: bytes) -> None:
-        """Let an index mean another address from now on. Raises LookupError for an index not in use."""
+        """Let an index mean another address from now on. Raises as `add` and `get` do."""
+        _check(sockaddr)
         self._used(index)
         self._write(index, sockaddr)
 

@@ -58,7 +58,7 @@ class Inbox(_Rows):
         return self._names[start : start + self.name_size].tobytes()
 
     def received(self, sizes: list[int]) -> int:
-        """For the socket: it wrote rows of these sizes. Drops the empty and the truncated; returns how many stay."""
+        """Rows of these sizes were written. Drops empty and truncated ones; returns how many stay."""
         if 0 in sizes or (sizes and max(sizes) > self.row_size):
             sizes = self._compact(sizes)
         self.sizes = sizes
@@ -81,8 +81,8 @@ class Inbox(_Rows):
 class Outbox(_Rows):
     """Datagrams to send: rows 0 to `count`-1. A row of length 0 is skipped.
 
-    Who writes with numpy fills `buffer`, `lengths` (bytes) and `destinations` (AddressTable index) of the rows
-    from `count` on, `free` of them at most, and then raises `count`.
+    With numpy: write `buffer`, `lengths` (bytes) and `destinations` (AddressTable index) of up to `free` rows
+    from `count` on, then raise `count`.
     """
 
     def __init__(self, capacity: int = OUTBOX_ROWS, row_size: int = OUTBOX_ROW) -> None:
@@ -98,7 +98,7 @@ class Outbox(_Rows):
         return self.capacity - self.count
 
     def append(self, data: bytes, destination: int) -> None:
-        """Add a datagram. Raises ValueError when it is longer than a row, BufferError when all rows are taken."""
+        """Add a datagram. Raises ValueError when it is longer than a row, BufferError when no row is free."""
         size = len(data)
         if size > self.row_size:
             raise ValueError(f"a datagram of {size} bytes is too long: {self.row_size} is the most")

@@ -14,7 +14,7 @@ from pylibsrtp._binding import ffi, lib
 from rtc.transport.batch import OUTBOX_ROW, Outbox
 from rtc.transport.libc import CData
 
-#: libsrtp's number of each profile, and the bytes of its key and salt together (RFC 5764 4.1.2, RFC 7714 12).
+#: libsrtp's number of each profile, and the bytes of its key and salt (RFC 5764 4.1.2, RFC 7714 14.2).
 PROFILES: dict[str, tuple[int, int]] = {
     "SRTP_AEAD_AES_256_GCM": (Policy.SRTP_PROFILE_AEAD_AES_256_GCM, 32 + 12),
     "SRTP_AEAD_AES_128_GCM": (Policy.SRTP_PROFILE_AEAD_AES_128_GCM, 16 + 12),
@@ -49,7 +49,7 @@ class SrtpSession:
 
     @classmethod
     def from_key(cls, profile: str, key_and_salt: bytes, *, inbound: bool) -> SrtpSession:
-        """For tests and rooms in virtual time. Raises ValueError for an unknown profile, a key of the wrong size."""
+        """For tests and rooms in virtual time. Raises ValueError for an unknown profile or key size."""
         if profile not in PROFILES:
             raise ValueError(f"unknown SRTP profile {profile!r}")
         number, size = PROFILES[profile]
@@ -65,7 +65,7 @@ class SrtpSession:
         return cls(Session(policy))
 
     def unprotect(self, pointer: CData, length_pointer: CData) -> bool:
-        """Verify and decrypt an SRTP packet in place and update its length; False for a forged or replayed one."""
+        """Verify and decrypt an SRTP packet in place, its length too; False for a forged or replayed one."""
         return _unprotect(self.context, pointer, length_pointer) == 0  # type: ignore[no-any-return]
 
     def unprotect_rtcp(self, pointer: CData, length_pointer: CData) -> bool:
@@ -95,8 +95,8 @@ class SrtpSession:
 def protect_rows(contexts: Sequence[CData], outbox: Outbox, start: int) -> int:
     """Protect RTP packets in place, those in the rows from `start` on, one a context; updates their lengths.
 
-    A row that fails (no RTP packet, longer than MAX_PLAINTEXT, too old to be sent again) gets length 0, so that
-    it is not sent. Returns how many failed.
+    A row that fails (no RTP packet, longer than MAX_PLAINTEXT, too old to be sent again) gets length 0 and is
+    not sent. Returns how many failed.
     """
     end = start + len(contexts)
     lengths = outbox.lengths[start:end]

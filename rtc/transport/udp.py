@@ -1,4 +1,4 @@
-"""The UDP socket of a node: whole batches in and out, never blocking, never raising for what a network does."""
+"""The UDP socket of a node: whole batches in and out; neither blocks nor raises for what a network does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from rtc.transport import libc
 from rtc.transport.addresses import AddressTable, pack_sockaddr, sockaddr_size, socket_address
-from rtc.transport.batch import OUTBOX_ROWS, Inbox, Outbox
+from rtc.transport.batch import Inbox, Outbox
 from rtc.transport.libc import CData, ffi, row_addresses
 
 KERNEL_BUFFER = (
@@ -24,7 +24,10 @@ _RECEIVE_FLAGS = socket.MSG_DONTWAIT | socket.MSG_TRUNC
 
 
 class UdpSocket(Protocol):
-    """What the driver sees of a socket. Closed, it receives nothing and refuses everything."""
+    """What the driver sees of a socket. Closed, it receives nothing and refuses everything.
+
+    Keep to one inbox and one outbox: for another the batched socket has to make its headers anew.
+    """
 
     family: int
     port: int
@@ -175,13 +178,13 @@ class BatchedSocket(_Socket):
         kept = int(np.count_nonzero(lengths))
         if kept == count:
             messages.sizes[:count] = lengths
-            messages.names[:count] = addresses.pointers[destinations]
+            messages.names[:count] = addresses.pointers.take(destinations)
             self._transmit(count)
         else:
             rows = np.flatnonzero(lengths)
             messages.bases[:kept] = self._row_addresses[rows]
             messages.sizes[:kept] = lengths[rows]
-            messages.names[:kept] = addresses.pointers[destinations[rows]]
+            messages.names[:kept] = addresses.pointers.take(destinations[rows])
             self._transmit(kept)
             messages.bases[:kept] = self._row_addresses[:kept]
 
@@ -189,8 +192,8 @@ class BatchedSocket(_Socket):
         headers = self._outgoing.headers
         done = 0
         while done < count:
-            # An error is only reported for the first message of a call: those before it count as sent.
-            result = self._sendmmsg(self.fileno(), headers + done, min(count - done, OUTBOX_ROWS), 0)
+            # A call stops before the message that fails, or at 1,024; the next call reports the error.
+            result = self._sendmmsg(self.fileno(), headers + done, count - done, 0)
             if result > 0:
                 done += result
                 self.sent += result
@@ -206,8 +209,8 @@ def open_udp(host: str, port: int, *, batched: bool | None = None) -> UdpSocket:
     """Bind a UDP port (0 = any): `::` takes both IPv6 and IPv4, or IPv4 alone where there is no IPv6.
 
     `batched` asks for one kind of socket; without it, the batched one where the system has it. Raises OSError
-    with a sentence for the operator when the port is taken or the host is not ours, ValueError when `host` is no
-    IP address.
+    with a sentence for the operator when the port is taken or the host not ours, ValueError when it is no IP
+    address.
     """
     library = libc.load() if batched is not False else None
     if batched and library is None:
