@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
+import time
 from collections.abc import Iterator
 from typing import Literal, Protocol
 
@@ -43,14 +44,18 @@ SCTP_RTO_INITIAL = 0.5
 SCTP_RTO_MIN = 0.4
 """Seconds, as in Chromium's SCTP; with aiortc's 3 s and 1 s (RFC 9260 section 16) a loss costs a second."""
 
-MAX_HELD_CHUNKS = 1024
+MAX_HELD_CHUNKS = 512
 """DATA chunks out of order or of unfinished messages: a 256 KiB message has 228; aiortc walks them all."""
 
 MAX_INBOUND_STREAMS = 256
 """SCTP streams that the peer may have sent on."""
 
-MAX_GAP_SPAN = 16384
-"""TSNs that the gap blocks of one SACK may name in all: aiortc walks each of them."""
+MAX_GAP_SPAN = 4096
+"""TSNs that the gap blocks of one SCTP packet may name in all: aiortc walks each of them."""
+
+SCTP_TIME_SHARE = 0.1
+SCTP_TIME_BURST = 0.02
+"""Share of the processor, and seconds of it at once, that one peer's SCTP chunks may take from the others."""
 
 _RECORD_HEADER_LENGTH = 13
 _CHANGE_CIPHER_SPEC = 20
@@ -242,6 +247,8 @@ class SctpTransport(RTCSctpTransport):
         super().__init__(transport, port)
         self._rto = SCTP_RTO_INITIAL
         self._dtls = transport
+        self._budget = SCTP_TIME_BURST
+        self._budget_at = time.perf_counter()
 
     @property
     def open_channels(self) -> int:
@@ -259,6 +266,19 @@ class SctpTransport(RTCSctpTransport):
         ):  # upstream asserts and unpacks without checks: whatever it raises, the peer caused it
             self._dtls.malformed += 1
             logger.debug("SCTP packet dropped", exc_info=True)
+
+    async def _receive_chunk(self, chunk: rtcsctptransport.Chunk) -> None:
+        now = time.perf_counter()
+        self._budget = min(SCTP_TIME_BURST, self._budget + SCTP_TIME_SHARE * (now - self._budget_at))
+        self._budget_at = now
+        if self._budget <= 0:  # SCTP takes it for congestion, and slows down
+            self._dtls.malformed += 1
+            return
+        begun = time.thread_time()
+        try:
+            await super()._receive_chunk(chunk)
+        finally:
+            self._budget -= time.thread_time() - begun
 
     async def _receive_data_chunk(self, chunk: rtcsctptransport.DataChunk) -> None:
         if self._last_received_tsn is None:  # no association yet
@@ -285,12 +305,13 @@ class SctpTransport(RTCSctpTransport):
 
 
 def sctp_chunks_are_sane(packet: bytes) -> bool:
-    """Return whether aiortc parses this SCTP packet in bounded time.
+    """Return whether aiortc handles this SCTP packet in bounded time.
 
     Its parser never ends at a parameter of length 0 (RFC 9260 section 3.2.1: at least 4), and it walks every
     TSN that a SACK's gap blocks name.
     """
     position = rtcsctptransport.SCTP_COMMON_HEADER_LENGTH
+    span = 0
     while position + 4 <= len(packet):
         kind, _, length = struct.unpack_from("!BBH", packet, position)
         if length < 4 or position + length > len(packet):
@@ -298,8 +319,10 @@ def sctp_chunks_are_sane(packet: bytes) -> bool:
         body = packet[position + 4 : position + length]
         if kind in _PARAMETERS_AT and not _parameters_are_sane(body, _PARAMETERS_AT[kind]):
             return False
-        if kind == rtcsctptransport.SackChunk.type and not _gaps_are_sane(body):
-            return False
+        if kind == rtcsctptransport.SackChunk.type:
+            span += _gap_span(body)
+            if span > MAX_GAP_SPAN:
+                return False
         position += length + (-length % 4)
     return True
 
@@ -324,16 +347,16 @@ def _parameters_are_sane(body: bytes, position: int) -> bool:
     return True
 
 
-def _gaps_are_sane(body: bytes) -> bool:
+def _gap_span(body: bytes) -> int:
+    """Return how many TSNs the gap blocks of a SACK name; more than allowed for a malformed one."""
     if len(body) < 12:
-        return False
+        return MAX_GAP_SPAN + 1
     gaps, duplicates = struct.unpack_from("!HH", body, 8)
     if 12 + 4 * (gaps + duplicates) > len(body):
-        return False
+        return MAX_GAP_SPAN + 1
     span = 0
-    for index in range(gaps):
-        start, end = struct.unpack_from("!HH", body, 12 + 4 * index)
+    for start, end in struct.iter_unpack("!HH", body[12 : 12 + 4 * gaps]):
         if end < start:
-            return False
+            return MAX_GAP_SPAN + 1
         span += end - start + 1
-    return span <= MAX_GAP_SPAN
+    return span

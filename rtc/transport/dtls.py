@@ -67,8 +67,8 @@ class DatagramPipe:
 class SecureTransport:
     """The DTLS association with one peer: its SRTP sessions, and its data channels.
 
-    `send` and `on_state` are called synchronously on the loop and must not raise. States are those of
-    RTCDtlsTransport (W3C): new, connecting, connected, closed, failed.
+    `send`, `on_state` and `on_channel` are called synchronously on the loop and must not raise. States are
+    those of RTCDtlsTransport (W3C): new, connecting, connected, closed, failed.
     """
 
     def __init__(

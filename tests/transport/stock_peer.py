@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from aiortc import RTCDataChannel, RTCDataChannelParameters
@@ -31,25 +31,24 @@ class Stock:
         profiles: Literal["gcm", "all"] = "all",
         their_profiles: Sequence[SRTPProtectionProfile] = SRTP_PROFILES,
     ) -> None:
-        loop = asyncio.get_running_loop()
         self.states: asyncio.Queue[str] = asyncio.Queue()
         self.channels: asyncio.Queue[RTCDataChannel] = asyncio.Queue()
         self._our_certificate = RTCCertificate.generateCertificate()
         self._their_certificate = RTCCertificate.generateCertificate()
         self.ours = SecureTransport(
             self._our_certificate,
-            lambda datagram: loop.call_soon(self.pipe.feed, datagram) and None,
+            lambda datagram: _later(self.pipe.feed, datagram),
             self.states.put_nowait,
             role=role,
             profiles=profiles,
             on_channel=self.channels.put_nowait,
         )
         self.ours.open_channels(remote_port=5000, max_message_size=65536)
-        self.pipe = DatagramPipe(lambda datagram: loop.call_soon(self.ours.feed, datagram) and None)
+        self.pipe = DatagramPipe(lambda datagram: _later(self.ours.feed, datagram))
         self.pipe.role = (
             "controlling" if role == "client" else "controlled"
         )  # from which aiortc takes its role
-        self.dtls = RTCDtlsTransport(self.pipe, [self._their_certificate])
+        self.dtls = RTCDtlsTransport(self.pipe, [self._their_certificate])  # type: ignore[arg-type]  # a duck
         self.dtls._srtp_profiles = list(their_profiles)
         self.sctp = RTCSctpTransport(self.dtls)
         self._started: asyncio.Task[None] | None = None
@@ -91,3 +90,7 @@ class Stock:
         self.pipe.close()
         if self._started is not None:
             await asyncio.wait([self._started])
+
+
+def _later(feed: Callable[[bytes], None], datagram: bytes) -> None:
+    asyncio.get_running_loop().call_soon(feed, datagram)

@@ -11,13 +11,14 @@ from typing import Any
 
 import aioice.stun
 import pytest
-from aiortc import rtcdtlstransport, rtcsctptransport
+from aiortc import RTCDataChannel, RTCDataChannelParameters, rtcdtlstransport, rtcsctptransport
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
 from aiortc.rtcsctptransport import RTCSctpTransport
 from hypothesis import given
 from hypothesis import strategies as st
 from stock_peer import DEADLINE, Stock
 
+from rtc.transport import aiortc_private
 from rtc.transport.aiortc_private import MAX_HELD_CHUNKS, pack_records, sctp_chunks_are_sane
 from rtc.transport.dtls import MAX_CHANNELS, DatagramPipe
 
@@ -28,6 +29,7 @@ CALLABLES = {
     "RTCDtlsTransport._write_ssl": "self",
     "RTCDtlsTransport._send_data": "self, data",
     "RTCSctpTransport._handle_data": "self, data",
+    "RTCSctpTransport._receive_chunk": "self, chunk",
     "RTCSctpTransport._receive_data_chunk": "self, chunk",
     "RTCSctpTransport._get_inbound_stream": "self, stream_id",
     "RTCSctpTransport._update_rto": "self, R",
@@ -66,7 +68,7 @@ VALUES = {
     "rtcdtlstransport.State.FAILED.name": "FAILED",
 }
 
-ATTRIBUTES = {
+ATTRIBUTES: dict[str, dict[str, object]] = {
     "RTCDtlsTransport": {
         "_data_receiver": None,
         "_rx_srtp": None,
@@ -115,9 +117,13 @@ def test_a_private_constant_has_the_value_we_rely_on(path: str, value: object) -
     assert _find(path) == value, f"{path} has changed"
 
 
+def _ignore(_: bytes) -> None:
+    """Send nothing."""
+
+
 @pytest.mark.parametrize("owner", ATTRIBUTES)
 async def test_private_attributes_start_as_we_rely_on(owner: str) -> None:
-    dtls = RTCDtlsTransport(DatagramPipe(lambda _: None), [RTCCertificate.generateCertificate()])
+    dtls = RTCDtlsTransport(DatagramPipe(_ignore), [RTCCertificate.generateCertificate()])  # type: ignore[arg-type]  # a duck
     instance = dtls if owner == "RTCDtlsTransport" else RTCSctpTransport(dtls)
     for name, value in ATTRIBUTES[owner].items():
         assert hasattr(instance, name), f"{owner}.{name} is gone"
@@ -163,6 +169,8 @@ def _open(label: bytes) -> bytes:
     return struct.pack("!BBHLHH", 3, 0, 0, 0, len(label), 0) + label
 
 
+GAPS = struct.pack("!LLHHHH", 0, 0, 1, 0, 1, 4000)
+
 ENDLESS = {
     "init": RawChunk(1, bytes(16) + bytes(8)),
     "init ack": RawChunk(2, bytes(16) + bytes(8)),
@@ -171,6 +179,7 @@ ENDLESS = {
     "error": RawChunk(9, struct.pack("!HH", 1, 3) + bytes(4)),
     "re-config": RawChunk(130, bytes(8)),
     "sack that names every tsn": RawChunk(3, struct.pack("!LLHH", 0, 0, 280, 0) + b"\x00\x00\xff\xff" * 280),
+    "sacks that name every tsn together": RawChunk(3, GAPS).data * 20,
     "sack that lies about its gaps": RawChunk(3, struct.pack("!LLHH", 0, 0, 0xFFFF, 0)),
     "sack with a gap backwards": RawChunk(3, struct.pack("!LLHHHH", 0, 0, 1, 0, 5, 4)),
     "sack cut short": RawChunk(3, bytes(4)),
@@ -237,6 +246,14 @@ async def test_a_malformed_channel_message_leaves_the_transport_alive(
     assert peer.ours.state == "connected"
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give SCTP all the time it wants, so that the limits on memory are what is tested."""
+    monkeypatch.setattr(aiortc_private, "SCTP_TIME_BURST", 100.0)
+    monkeypatch.setattr(aiortc_private, "SCTP_TIME_SHARE", 1000.0)
+
+
+@pytest.mark.usefixtures("unhurried")
 async def test_a_message_without_end_ends_the_association(stock: Callable[..., Stock]) -> None:
     peer = stock(role="server")
     await peer.connect()
@@ -251,6 +268,7 @@ async def test_a_message_without_end_ends_the_association(stock: Callable[..., S
     assert peer.ours.state == "connected"
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_chunks_past_a_hole_are_held_to_a_limit(stock: Callable[..., Stock]) -> None:
     peer = stock(role="server")
     await peer.connect()
@@ -266,10 +284,27 @@ async def test_chunks_past_a_hole_are_held_to_a_limit(stock: Callable[..., Stock
     assert peer.ours.state == "connected"
 
 
+async def test_a_peer_that_costs_too_much_time_is_cut_short(
+    stock: Callable[..., Stock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = stock(role="server")
+    await peer.connect()
+    assert await peer.echo("before") == "before"
+    monkeypatch.setattr(aiortc_private, "SCTP_TIME_BURST", 0.0)
+    for _ in range(50):
+        await _send_raw(peer, _data(peer.sctp._local_tsn, b"x", flags=0))
+    async with asyncio.timeout(DEADLINE):
+        while peer.ours.malformed < 50:  # noqa: ASYNC110  # a counter, not an event
+            await asyncio.sleep(0)
+    monkeypatch.undo()
+    assert await peer.echo("after") == "after"
+
+
 async def test_channels_past_the_limit_are_closed(stock: Callable[..., Stock]) -> None:
     peer = stock(role="server")
     await peer.connect()
-    opened = [rtcsctptransport.RTCDataChannel(peer.sctp, _label(str(i))) for i in range(MAX_CHANNELS + 1)]
+    labels = map(str, range(MAX_CHANNELS + 1))
+    opened = [RTCDataChannel(peer.sctp, RTCDataChannelParameters(label=label)) for label in labels]
     closed = asyncio.Event()
     opened[-1].on("close", closed.set)
     async with asyncio.timeout(DEADLINE):
@@ -277,7 +312,3 @@ async def test_channels_past_the_limit_are_closed(stock: Callable[..., Stock]) -
             await peer.channels.get()
         await closed.wait()
     assert peer.channels.empty()
-
-
-def _label(label: str) -> rtcsctptransport.RTCDataChannelParameters:
-    return rtcsctptransport.RTCDataChannelParameters(label=label)
