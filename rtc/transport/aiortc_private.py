@@ -11,6 +11,7 @@ What is changed, and why, against aiortc 1.16:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import struct
 import time
@@ -114,6 +115,10 @@ class DtlsTransport(RTCDtlsTransport):
         """Send close_notify and end the task."""
         self._stop_resending()
         await super().stop()
+        if self.encrypted and self._state == rtcdtlstransport.State.FAILED:
+            with contextlib.suppress(SSL.Error):
+                self._ssl.shutdown()  # we refused its certificate: upstream leaves the peer waiting
+            self._flush()
 
     async def _do_handshake(self) -> None:
         self._ssl.set_options(SSL.OP_NO_QUERY_MTU)
@@ -201,7 +206,8 @@ class DtlsTransport(RTCDtlsTransport):
     async def _send_data(self, data: bytes) -> None:
         # SCTP's timers may fire after the end: a lost packet for them, not an error in a task nobody awaits.
         if self._state == rtcdtlstransport.State.CONNECTED:
-            self._ssl.send(data)
+            with contextlib.suppress(SSL.Error):
+                self._ssl.send(data)
             self._flush()
 
     async def _write_ssl(self) -> None:

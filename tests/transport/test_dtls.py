@@ -223,6 +223,7 @@ async def test_the_wrong_certificate_fails_the_transport(network: Build) -> None
     pair.server.transport.start(pair.client.certificate.getFingerprints())
     await pair.client.reach("failed")
     assert pair.client.transport.tx_session is None
+    await pair.server.reach("closed")  # it is told, and need not wait for silence
 
 
 @pytest.mark.parametrize("fingerprints", [[RTCDtlsFingerprint("sha-1", "00")], [RTCDtlsFingerprint("x", "")]])
