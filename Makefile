@@ -22,10 +22,10 @@ types: setup-test  ## mypy, strict
 	$(VENV)/python -m mypy
 
 page: setup-test web/node_modules/.installed  ## the page's JavaScript, checked by tsc
-	npm --prefix web run --silent check
+	cd web && npm run --silent check
 
 web/node_modules/.installed: web/package.json web/package-lock.json
-	npm --prefix web ci --no-audit --no-fund --loglevel=error
+	cd web && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 pytest: setup-test  ## the tests alone

@@ -84,7 +84,7 @@ def run_setup(what: str, tmp_path: Path, *tools: str) -> subprocess.CompletedPro
         found = shutil.which(tool)
         assert found, tool
         (bin_folder / tool).symlink_to(found)
-    (bin_folder / "ldconfig").write_text("#!/bin/sh\necho 'libopus.so.0 (libc6,x86-64)'\n")
+    (bin_folder / "ldconfig").write_text("#!/bin/sh\necho 'libopus.so.0 libatomic.so.1'\n")
     (bin_folder / "ldconfig").chmod(0o755)
     return subprocess.run(
         ["/bin/sh", str(ROOT / "tools" / "setup"), what],
