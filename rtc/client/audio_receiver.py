@@ -1,4 +1,7 @@
-"""One audio slot: packets in, sound out. Sans-IO: the driver brings packets and time, the consumer pulls samples."""
+"""One audio slot: packets in, sound out.
+
+Sans-IO: the driver brings packets and time, the consumer pulls samples.
+"""
 
 from __future__ import annotations
 
@@ -134,7 +137,10 @@ class AudioReceiver:
         return (pcm * gain[:, None]).astype(np.int16)
 
     def _render(self, decision: Decision) -> Samples:
-        """The sound of one decision of the jitter buffer. Stretching and redundant frames will come in here."""
+        """The sound of one decision of the jitter buffer.
+
+        Stretching and redundant frames will come in here.
+        """
         if self._decoder is None:
             self._decoder = OpusDecoder(channels=CHANNELS)
         decoder = self._decoder

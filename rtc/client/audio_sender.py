@@ -13,7 +13,10 @@ from rtc.client.outgoing import OutgoingStream
 from rtc.wire.extensions import pack_audio_level
 
 VOICE_DBOV = -50
-"""A frame at least this loud is flagged as voice (RFC 6464): quiet speech is about -40 dBov, a quiet room -60."""
+"""A frame at least this loud is flagged as voice (RFC 6464).
+
+Quiet speech is about -40 dBov, a quiet room -60.
+"""
 
 GAP_SECONDS = 0.1
 """A track's time that differs this much from the samples counted has jumped: the RTP timestamp follows it."""
@@ -59,7 +62,10 @@ class AudioSender:
         self._level_id = level_id
 
     def send(self, frame: av.AudioFrame, *, now: float) -> list[bytes]:
-        """Packets that this frame completes; none while muted, but time goes on. Raises ValueError for bad frames."""
+        """Packets that this frame completes; none while muted, but time goes on.
+
+        Raises ValueError for bad frames.
+        """
         timestamp = self._timestamp(frame)
         layout = (frame.format.name, frame.layout.name, frame.sample_rate)
         if layout != self._format:

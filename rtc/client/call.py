@@ -59,7 +59,7 @@ async def join(
 ) -> AsyncIterator[Call]:
     """Enter `room` of the server at `url` (http or https) under `name`; leave at the end of the block.
 
-    `audio_slots` and `video_slots` bound how many of the others are heard and seen at once. Raises JoinError when
+    `audio_slots` and `video_slots` bound how many of the others are heard and seen at once. Raises JoinError if
     the room cannot be entered or the media cannot connect within `join_seconds`.
     """
     call = Call(url, audio_slots=audio_slots, video_slots=video_slots)
@@ -104,7 +104,7 @@ class Call:
         self._reason = ""
         self._changed = asyncio.Event()
 
-    # --- what a program uses ------------------------------------------------------------------------------------
+    # --- what a program uses --------------------------------------------------------------------------------
 
     @property
     def participants(self) -> dict[str, Participant]:
@@ -119,7 +119,10 @@ class Call:
     async def publish(
         self, track: MediaStreamTrack, *, source: str | None = None, muted: bool = False
     ) -> LocalPublication:
-        """Offer a track as "microphone", "camera" or "screen"; without `source`, by its kind. Raises CallError."""
+        """Offer a track as "microphone", "camera" or "screen"; without `source`, by its kind.
+
+        Raises CallError.
+        """
         source = source or ("microphone" if track.kind == "audio" else "camera")
         if dict(SENDERS).get(source) != track.kind:
             raise CallError("bad-state", f"a track of kind {track.kind!r} cannot be published as {source!r}")
@@ -150,7 +153,10 @@ class Call:
         return publication
 
     async def track(self, publication: Publication | str) -> RemoteTrack:
-        """The track of a publication of somebody else, once the server sends it. Raises CallError if it ends first."""
+        """The track of a publication of somebody else, once the server sends it.
+
+        Raises CallError if it ends first.
+        """
         identifier = publication if isinstance(publication, str) else publication.id
         while not self._ended.is_set():
             track = self.tracks.get(identifier)
@@ -163,7 +169,10 @@ class Call:
         raise CallError("closed", "the call has ended")
 
     async def watch(self, publications: list[str] | None) -> None:
-        """Ask for these videos first; None leaves the choice to the server, by who speaks. Raises CallError."""
+        """Ask for these videos first; None leaves the choice to the server, by who speaks.
+
+        Raises CallError.
+        """
         wanted = None if publications is None else tuple(publications)
         await self._signalling.command(lambda number: protocol.Watch(id=number, publications=wanted))
 
@@ -201,7 +210,7 @@ class Call:
 
     async def leave(self) -> None:
         """Leave the room and stop everything; harmless when left already."""
-        if not self._ended.is_set():
+        if self.id and not self._ended.is_set():
             with contextlib.suppress(CallError, TimeoutError):
                 async with asyncio.timeout(1.0):
                     await self._signalling.command(lambda number: protocol.Leave(id=number))
@@ -214,7 +223,7 @@ class Call:
         await self._signalling.close()
         await self._media.close()
 
-    # --- entering and reconnecting ------------------------------------------------------------------------------
+    # --- entering and reconnecting --------------------------------------------------------------------------
 
     async def _enter(self, room: str, name: str, token: str, seconds: float) -> None:
         self._started = time.monotonic()
@@ -271,7 +280,7 @@ class Call:
             logger.error("%s failed", task.get_name(), exc_info=problem)
             self._session_ended("internal")
 
-    # --- what the server says -----------------------------------------------------------------------------------
+    # --- what the server says -------------------------------------------------------------------------------
 
     def _message(self, message: protocol.ServerMessage) -> None:
         if isinstance(message, protocol.Slots):
@@ -336,7 +345,7 @@ class Call:
         for stream in self._streams:
             stream.put(event)
 
-    # --- publications of ours -----------------------------------------------------------------------------------
+    # --- publications of ours -------------------------------------------------------------------------------
 
     async def _set_muted(self, publication: LocalPublication, muted: bool) -> None:
         await self._signalling.command(

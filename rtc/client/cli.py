@@ -1,4 +1,7 @@
-"""`clarion join`: enter a call from the command line, play a media file into it, record what is heard and seen."""
+"""`clarion join`.
+
+Enter a call from the command line, play a media file into it, record what is heard and seen.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from rtc.client.audio_receiver import AudioReceiverStatistics
 from rtc.client.call import Call, join
 from rtc.client.errors import CallError, JoinError
 from rtc.client.player import MediaFile, PlayerError
-from rtc.client.recorder import Recorder, RecorderError
+from rtc.client.recorder import Recorder, RecorderError, output_format
 from rtc.client.statistics import CallStatistics
 from rtc.client.video_receiver import VideoReceiverStatistics
 
@@ -41,7 +44,7 @@ def join_command(
     seconds: Annotated[
         float | None,
         typer.Option(
-            "--seconds", metavar="N", min=0.1, help="Leave after so long; else at the end of the file, or Ctrl-C."
+            "--seconds", metavar="N", min=0.1, help="Leave after so long; else with the end of the file or Ctrl-C."
         ),
     ] = None,
     name: Annotated[str, typer.Option("--name", help="Name that the others see.")] = "clarion join",
@@ -75,9 +78,10 @@ def parse_invite(url: str) -> tuple[str, str]:
     except ValueError:
         parts = urlsplit("")
     before, marker, room = parts.path.rpartition("/r/")
-    if parts.scheme not in {"http", "https"} or not parts.netloc or not marker or before or not room.strip("/"):
+    room = unquote(room.strip("/"))
+    if parts.scheme not in {"http", "https"} or not parts.netloc or not marker or before or not room:
         raise JoinError("bad-address", f"{url!r} is not an invite link like http://host:8080/r/ROOM")
-    return f"{parts.scheme}://{parts.netloc}", unquote(room.strip("/"))
+    return f"{parts.scheme}://{parts.netloc}", room
 
 
 async def run(
@@ -93,6 +97,8 @@ async def run(
     console: Console,
 ) -> CallStatistics:
     """Hold the call until the time is up, the file has ended, the server ends it, or a signal comes."""
+    if record is not None:
+        output_format(record)
     media = MediaFile(play, loop=loop) if play is not None else None
     try:
         async with join(server, room, name=name, token=token) as call:
@@ -117,7 +123,7 @@ async def _until_over(call: Call, seconds: float | None, until_played: bool, con
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError, RuntimeError):  # no signals here: another thread, Windows
+        with contextlib.suppress(NotImplementedError, RuntimeError):  # another thread, or Windows
             loop.add_signal_handler(number, stop.set)
     ended = asyncio.ensure_future(call.wait_ended())
     deadline = None if seconds is None else loop.time() + seconds
@@ -154,7 +160,8 @@ def progress(call: Call, statistics: CallStatistics, sent: float, received: floa
     state = "connected" if statistics.connected else "reconnecting"
     rtt = "" if statistics.rtt is None else f"  round trip {statistics.rtt * 1000:.0f} ms"
     table.add_row(f"{statistics.seconds:.0f} s  {state}{rtt}")
-    table.add_row(f"sending {sent / 1000:.0f} kbit/s, receiving {received / 1000:.0f} kbit/s, {_loss(statistics)}")
+    rates = f"sending {sent / 1000:.0f} kbit/s, receiving {received / 1000:.0f} kbit/s"
+    table.add_row(f"{rates}, {_loss(statistics)}")
     speaking = {participant for participant, _ in call.speakers}
     for participant in call.participants.values():
         sources = ", ".join(
@@ -171,10 +178,11 @@ def progress(call: Call, statistics: CallStatistics, sent: float, received: floa
 
 def summary(statistics: CallStatistics) -> str:
     """The call in a few lines."""
+    wire = statistics.wire
     lines = [
         f"{statistics.seconds:.1f} s in the call"
         + (f", {statistics.reconnects} reconnections" if statistics.reconnects else ""),
-        f"sent {statistics.wire.bytes_sent / 1000:.0f} kB, received {statistics.wire.bytes_received / 1000:.0f} kB",
+        f"sent {wire.bytes_sent / 1000:.0f} kB, received {wire.bytes_received / 1000:.0f} kB",
         _loss(statistics),
     ]
     for what, value in (("first sound", statistics.first_audio), ("first picture", statistics.first_video)):

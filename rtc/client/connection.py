@@ -1,4 +1,7 @@
-"""The media connection of a client: ICE, DTLS and SRTP under one roof; RTP and RTCP packets in the clear above it."""
+"""The media connection of a client: ICE, DTLS and SRTP under one roof.
+
+RTP and RTCP packets in the clear above it.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,8 @@ class ConnectionCounters:
 class Connection:
     """One ICE and DTLS association with the server.
 
-    `received(data, rtcp)` gets each packet in the clear; `failed` is called once when the connection is lost after
-    it stood. Both are called synchronously on the loop.
+    `received(data, rtcp)` gets each packet in the clear; `failed` is called when the connection is lost after it
+    stood. Both are called synchronously on the loop.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A full ICE agent for a client of one server: aioice's, with loopback addresses, a callback and quick consent checks.
+"""A full ICE agent for a client of one server: aioice's, with loopback, a callback and quick consent checks.
 
 The private names of aioice that the client leans on are all in this file.
 """
@@ -12,10 +12,13 @@ from collections.abc import Callable
 from aioice import Candidate, Connection, stun
 
 CONSENT_SECONDS = 2.0
-"""Mean time between consent checks (RFC 7675 section 5.1 allows 4 s at least for idle, less is no harm to one server)."""
+"""Mean time between consent checks: RFC 7675 has 5 s, but the one server we talk to is ours to ask more often."""
 
 CONSENT_FAILURES = 3
-"""Unanswered checks in a row, each with its own wait of about 1.5 s, after which the path is dead: about 8 s."""
+"""Unanswered checks in a row, each with its own wait of about 1.5 s, after which the path is dead.
+
+About 8 s.
+"""
 
 CONSENT_RETRANSMISSIONS = 1
 """A check is repeated once after 0.5 s: one lost packet is no failed check."""
@@ -24,7 +27,10 @@ LOOPBACK = ("127.0.0.1", "::1")
 
 
 class ClientIce(Connection):
-    """The controlling agent. `received` gets every datagram that is not STUN; `lost` is called when consent ends."""
+    """The controlling agent.
+
+    `received` gets every datagram that is not STUN; `lost` is called when consent ends.
+    """
 
     def __init__(
         self, *, loopback: bool, received: Callable[[bytes], None], lost: Callable[[], None]
@@ -59,7 +65,10 @@ class ClientIce(Connection):
         return True
 
     async def query_consent(self) -> None:
-        """Check that the server still answers (RFC 7675), more often than aioice does: it needs 32 s to notice."""
+        """Check that the server still answers (RFC 7675), more often than aioice does.
+
+        It needs 32 s to notice.
+        """
         password = (self.remote_password or "").encode()
         failures = 0
         while True:

@@ -1,4 +1,7 @@
-"""The media of a call: m-lines, senders and receivers over one connection at a time, and the clock that drives them."""
+"""The media of a call.
+
+M-lines, senders and receivers over one connection at a time, and the clock that drives them.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,10 @@ TICK_SECONDS = 0.01
 """Period of NACKs and deadlines."""
 
 REPORT_SECONDS = 1.0
-"""Period of sender and receiver reports (RFC 3550 section 6.2 allows less than 5 s for small sessions: AVPF)."""
+"""Period of sender and receiver reports (RFC 3550 section 6.2 allows less than 5 s for small sessions.
+
+AVPF).
+"""
 
 MAX_REPORT_BLOCKS = 31
 """Blocks that one receiver report holds."""
@@ -82,7 +88,10 @@ class Sender:
 
 
 class Media:
-    """Everything that is sent and received. `exchange` carries an offer to the server and returns the answer's text."""
+    """Everything that is sent and received.
+
+    `exchange` carries an offer to the server and returns the answer's text.
+    """
 
     def __init__(
         self,
@@ -129,7 +138,10 @@ class Media:
         return min(measured) if measured else self._rtt
 
     async def connect(self) -> None:
-        """Make a new connection in place of the old one. Raises ConnectionError, WireError, or what `exchange` does."""
+        """Make a new connection in place of the old one.
+
+        Raises ConnectionError, WireError, or what `exchange` does.
+        """
         if self._connection is not None:
             await self._connection.close()
         connection = Connection(
@@ -163,7 +175,7 @@ class Media:
         for executor in (self.encoding, self.decoding):
             executor.shutdown(wait=False, cancel_futures=True)
 
-    # --- what the answer says -----------------------------------------------------------------------------------
+    # --- what the answer says -------------------------------------------------------------------------------
 
     def _apply(self, answer: Answer) -> None:
         for sender in self.senders.values():
@@ -197,7 +209,7 @@ class Media:
             self.video[line.mid] = receiver
         return receiver
 
-    # --- packets in ---------------------------------------------------------------------------------------------
+    # --- packets in -----------------------------------------------------------------------------------------
 
     def _received(self, data: bytes, rtcp: bool) -> None:
         now = time.monotonic()
@@ -253,7 +265,7 @@ class Media:
             if sender.stream.ssrc == ssrc:
                 sender.keyframe_requested()
 
-    # --- packets out on time ------------------------------------------------------------------------------------
+    # --- packets out on time --------------------------------------------------------------------------------
 
     def _receivers(self) -> list[AudioReceiver | VideoReceiver]:
         return [*self.audio.values(), *self.video.values()]

@@ -53,7 +53,10 @@ class LocalTransport:
 
 @dataclass(frozen=True, slots=True)
 class OfferedLine:
-    """One m-line: a sender with its SSRCs (the second for retransmission), or without SSRCs a slot to receive on."""
+    """One m-line.
+
+    A sender with its SSRCs (the second for retransmission), or without SSRCs a slot to receive on.
+    """
 
     mid: str
     kind: Kind

@@ -1,7 +1,7 @@
-"""An Opus encoder and decoder with run-time control: bit rate, in-band FEC, recovery and concealment of lost frames.
+"""An Opus encoder and decoder with run-time control, in-band FEC, recovery and concealment of lost frames.
 
-libopus is called through opuslib-next's typed ctypes functions. They load the system's libopus; where there is none,
-the one inside the PyAV wheel is used, so that nothing has to be installed.
+libopus is called through opuslib-next's typed ctypes functions. They load the system's libopus; where there
+is none, the one inside the PyAV wheel is used, so that nothing has to be installed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ DEFAULT_BITRATE = 32000
 """Bit/s: clear full-band speech, and room for redundancy beside it."""
 
 DEFAULT_PACKET_LOSS = 10
-"""Per cent of loss the encoder prepares for: the least that keeps in-band FEC going at 32 kbit/s and below."""
+"""Per cent of loss the encoder prepares for.
+
+The least that keeps in-band FEC going at 32 kbit/s and below.
+"""
 
 APPLICATION_VOIP = 2048
 APPLICATION_AUDIO = 2049
@@ -50,7 +53,10 @@ class OpusError(ValueError):
 
 
 def packet_samples(payload: bytes) -> int:
-    """Samples per channel at 48 kHz in an Opus packet (RFC 6716 section 3.1). Raises OpusError when malformed."""
+    """Samples per channel at 48 kHz in an Opus packet (RFC 6716 section 3.1).
+
+    Raises OpusError when malformed.
+    """
     if not payload:
         raise OpusError("empty Opus packet")
     code = payload[0] & 3
@@ -85,7 +91,10 @@ def bundled_libopus() -> str | None:
 
 @contextlib.contextmanager
 def _found(library: str, path: str) -> Iterator[None]:
-    """Let ctypes.util.find_library answer `path` for `library` meanwhile: opuslib-next asks it when imported."""
+    """Let ctypes.util.find_library answer `path` for `library` meanwhile.
+
+    Opuslib-next asks it when imported.
+    """
     original = ctypes.util.find_library
 
     def find(name: str) -> str | None:
@@ -103,7 +112,10 @@ _loading = threading.Lock()
 
 @cache
 def _library() -> tuple[ModuleType, ModuleType, ModuleType]:
-    """Encoder, decoder and control functions of opuslib-next. Raises OpusError when there is no libopus at all."""
+    """Encoder, decoder and control functions of opuslib-next.
+
+    Raises OpusError when there is no libopus at all.
+    """
     with _loading, contextlib.ExitStack() as stack:
         if ctypes.util.find_library("opus") is None:
             bundled = bundled_libopus()
@@ -119,7 +131,12 @@ class OpusEncoder:
     """Encodes PCM at 48 kHz. `frame_samples` is the length of a frame: 480 (10 ms), 960, 1920 or 2880."""
 
     def __init__(
-        self, *, channels: int = 1, bitrate: int = DEFAULT_BITRATE, frame_samples: int = 960, music: bool = False
+        self,
+        *,
+        channels: int = 1,
+        bitrate: int = DEFAULT_BITRATE,
+        frame_samples: int = 960,
+        music: bool = False,
     ) -> None:
         if channels not in {1, 2}:
             raise OpusError(f"{channels} channels: only mono and stereo are possible")
@@ -195,12 +212,18 @@ class OpusDecoder:
         return self._decode(payload, MAX_SAMPLES, fec=False)
 
     def recover(self, following: bytes, samples: int) -> Samples:
-        """The `samples` lost before the packet `following`, from its in-band FEC; concealed where it has none."""
+        """The `samples` lost before the packet `following`, from its in-band FEC.
+
+        Concealed where it has none.
+        """
         packet_samples(following)
         return self._decode(following, samples, fec=True)
 
     def conceal(self, samples: int) -> Samples:
-        """Guess `samples` (a multiple of 120, 2.5 ms) that nothing is known of; fades out over about 100 ms."""
+        """Guess `samples` (a multiple of 120, 2.5 ms) that nothing is known of.
+
+        Fades out over about 100 ms.
+        """
         return self._decode(None, samples, fec=False)
 
     def _decode(self, payload: bytes | None, samples: int, *, fec: bool) -> Samples:

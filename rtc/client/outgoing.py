@@ -1,4 +1,7 @@
-"""One RTP stream that we send: numbering, history for retransmission, sender reports, and what comes back. Sans-IO."""
+"""One RTP stream that we send.
+
+Numbering, history for retransmission, sender reports, and what comes back. Sans-IO.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ class _Sent:
 
 
 class OutgoingStream:
-    """Numbers payloads of one source. `rtx` is (SSRC, payload types by original) of its retransmissions (RFC 4588)."""
+    """Numbers payloads of one source.
+
+    `rtx` is (SSRC, payload types by original) of its retransmissions (RFC 4588).
+    """
 
     def __init__(self, *, ssrc: int, clock_rate: int, rtx_ssrc: int | None = None) -> None:
         self.ssrc = ssrc
@@ -55,7 +61,7 @@ class OutgoingStream:
         """Header extensions of every packet, retransmissions included: the MID."""
         self.statistics = OutgoingStatistics()
         self.rtt: float | None = None
-        # Below 2^15, so that a receiver that starts late guesses the SRTP rollover counter right (RFC 3711 3.3.1).
+        # Below 2^15, so that a late receiver guesses the SRTP rollover counter right (RFC 3711 3.3.1).
         self._sequence = secrets.randbelow(1 << 15)
         self._rtx_sequence = secrets.randbelow(1 << 15)
         self._timestamp_offset = secrets.randbits(32)

@@ -1,7 +1,7 @@
-"""Tracks that play a media file in real time: the file's first sound and first picture stream, looped or to its end.
+"""Tracks that play a media file in real time: its first sound and first picture stream, looped or to the end.
 
-Each track opens the file for itself and decodes when it is read, so that neither waits for the other and nothing is
-queued. Both follow one clock, which starts with the first frame that is read.
+Each track opens the file for itself and decodes when it is read, so that neither waits for the other and
+nothing is queued. Both follow one clock, which starts with the first frame that is read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The messages of the signalling WebSocket, as far as the client uses them.
 
-The contract is the server's (`signaling/protocol.py`); a test encodes with one and decodes with the other. Unknown
-fields are ignored and unknown messages skipped, so that an older client works with a newer server.
+The contract is the server's (`signaling/protocol.py`); a test encodes with one and decodes with the other.
+Unknown fields are ignored and unknown messages skipped, so that an older client works with a newer server.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Speaker(msgspec.Struct, rename="camel", frozen=True):
     level: int
 
 
-# --- client to server -------------------------------------------------------------------------------------------
+# --- client to server ---------------------------------------------------------------------------------------
 
 
 class Join(Message, tag="join"):
@@ -131,7 +131,7 @@ class Leave(Command, tag="leave"):
     """Leave the room."""
 
 
-# --- server to client -------------------------------------------------------------------------------------------
+# --- server to client ---------------------------------------------------------------------------------------
 
 
 class Event(Message, kw_only=True):

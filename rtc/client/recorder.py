@@ -1,7 +1,7 @@
 """Records a call to a file: the sound of everybody mixed, and the picture of who speaks.
 
-The recorder has a clock of its own: every 20 ms it takes what each audio track has, and 25 times a second the newest
-picture, so that the file plays evenly whatever the network did.
+The recorder has a clock of its own: every 20 ms it takes what each audio track has, and 25 times a second
+the newest picture, so that the file plays evenly whatever the network did.
 """
 
 from __future__ import annotations
@@ -34,24 +34,29 @@ WIDTH, HEIGHT = 640, 360
 """Size of the picture in the file; others are fitted in with black borders."""
 
 LATE_SECONDS = 0.5
-"""A clock that is later than this jumps, and the file has silence there: the machine was suspended or overloaded."""
+"""A clock that is later than this jumps, and the file has silence there.
+
+The machine was suspended or overloaded.
+"""
 
 MAX_PENDING = 250
 """Ticks that wait for the encoder, 5 s; beyond, they are left out."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Format:
+class Format:
+    """Names of ffmpeg's encoders; no video: sound alone."""
+
     audio: str
     video: str | None
 
 
 FORMATS = {
-    ".mp4": _Format("aac", "libx264"),
-    ".mkv": _Format("libopus", "libx264"),
-    ".webm": _Format("libopus", "libvpx"),
-    ".ogg": _Format("libopus", None),
-    ".wav": _Format("pcm_s16le", None),
+    ".mp4": Format("aac", "libx264"),
+    ".mkv": Format("libopus", "libx264"),
+    ".webm": Format("libopus", "libvpx"),
+    ".ogg": Format("libopus", None),
+    ".wav": Format("pcm_s16le", None),
 }
 """Codecs by the file's suffix."""
 
@@ -63,6 +68,20 @@ _VIDEO_OPTIONS = {
 
 class RecorderError(ValueError):
     """The file cannot be recorded; the message is a sentence for people."""
+
+
+def output_format(path: Path) -> Format:
+    """The codecs for a file of this name.
+
+    Raises RecorderError when there are none, or no folder to put it in.
+    """
+    file_format = FORMATS.get(path.suffix.lower())
+    if file_format is None:
+        known = ", ".join(FORMATS)
+        raise RecorderError(f"cannot record to {path.name!r}: the name must end in one of {known}")
+    if not path.absolute().parent.is_dir():
+        raise RecorderError(f"cannot record to {path}: there is no folder {path.parent}")
+    return file_format
 
 
 class Recorder:
@@ -165,15 +184,13 @@ class FileWriter:
 
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
-        file_format = FORMATS.get(path.suffix.lower())
-        if file_format is None:
-            known = ", ".join(FORMATS)
-            raise RecorderError(f"cannot record to {path.name!r}: the name must end in one of {known}")
+        file_format = output_format(path)
         try:
             self._container = av.open(str(path), "w")
-            self._audio = cast("av.AudioStream", self._container.add_stream(file_format.audio, rate=SAMPLE_RATE))
+            audio = self._container.add_stream(file_format.audio, rate=SAMPLE_RATE)
         except (av.FFmpegError, OSError) as problem:
-            raise RecorderError(f"cannot write {path}: {problem.strerror}") from None
+            raise RecorderError(f"cannot record to {path}: {problem.strerror}") from None
+        self._audio = cast("av.AudioStream", audio)
         self._audio.layout = "stereo"
         self._video: av.VideoStream | None = None
         if file_format.video is not None:
@@ -184,6 +201,10 @@ class FileWriter:
             video.codec_context.time_base = Fraction(1, FRAME_RATE)
             self._video = video
         self._shown = fitted(None)
+        try:
+            self._container.start_encoding()
+        except (av.FFmpegError, OSError) as problem:
+            raise RecorderError(f"cannot record to {path}: {problem.strerror}") from None
 
     @property
     def has_video(self) -> bool:
@@ -191,7 +212,10 @@ class FileWriter:
         return self._video is not None
 
     def write(self, tick: int, sound: Samples, picture: av.VideoFrame | None) -> None:
-        """Write 20 ms of sound at `tick`; at even ticks a picture too, the last one when there is no newer."""
+        """Write 20 ms of sound at `tick`.
+
+        At even ticks a picture too, the last one when there is no newer.
+        """
         frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="s16", layout="stereo")
         frame.sample_rate = SAMPLE_RATE
         frame.pts = tick * TICK_SAMPLES

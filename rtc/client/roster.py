@@ -29,7 +29,10 @@ class Roster:
         return None
 
     def apply(self, message: protocol.ServerMessage) -> list[events.CallEvent]:
-        """Take over a message; the events that it means. Of unknown participants and publications: nothing."""
+        """Take over a message; the events that it means.
+
+        Of unknown participants and publications: nothing.
+        """
         if isinstance(message, protocol.ParticipantJoined):
             entered = self.enter(message.participant)
             published = [events.Published(entered, p) for p in entered.publications.values()]

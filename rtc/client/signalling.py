@@ -1,7 +1,7 @@
 """The signalling connection: numbered commands and events over a WebSocket that may break and come back.
 
-A command is repeated under its number until it is answered, so that the server carries it out once whatever the
-connection does. Events are acknowledged, and those of a break are sent again by the server.
+A command is repeated under its number until it is answered, so that the server carries it out once whatever
+the connection does. Events are acknowledged, and those of a break are sent again by the server.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ def websocket_url(url: str) -> str:
 
 
 class Signalling:
-    """One session. `handle` gets every event, once and in order; `lost` is told whether the connection is away."""
+    """One session.
+
+    `handle` gets every event, once and in order; `lost` is told whether the connection is away.
+    """
 
     def __init__(
         self,
@@ -145,7 +148,7 @@ class Signalling:
         if self._http is not None:
             await self._http.close()
 
-    # --- the connection -----------------------------------------------------------------------------------------
+    # --- the connection -------------------------------------------------------------------------------------
 
     async def _connect(self) -> aiohttp.ClientWebSocketResponse:
         if self._http is None:

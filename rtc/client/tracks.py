@@ -1,4 +1,7 @@
-"""What a program reads: a MediaStreamTrack for each publication of the others, wherever the server sends it."""
+"""What a program reads.
+
+A MediaStreamTrack for each publication of the others, wherever the server sends it.
+"""
 
 from __future__ import annotations
 

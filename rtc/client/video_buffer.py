@@ -14,7 +14,10 @@ from rtc.wire.rtp import RtpPacket
 CLOCK_RATE = 90000
 
 MIN_WAIT_SECONDS = 0.25
-"""Shortest time that a missing packet is waited for: two retransmissions on a short path, and the sender's timers."""
+"""Shortest time that a missing packet is waited for.
+
+Two retransmissions on a short path, and the sender's timers.
+"""
 
 MAX_WAIT_SECONDS = 0.8
 """Longest: a key frame is quicker than more rounds of retransmission."""
@@ -26,7 +29,10 @@ MAX_PACKETS = 2048
 """Packets held at most, some seconds of high-quality video."""
 
 MAX_FRAMES = 64
-"""Whole frames held for a consumer that does not read, 2 s; then they are dropped and a key frame is needed."""
+"""Whole frames held for a consumer that does not read, 2 s.
+
+Then they are dropped and a key frame is needed.
+"""
 
 _CODECS = {
     name: RTCRtpCodecParameters(mimeType=f"video/{name}", clockRate=CLOCK_RATE, payloadType=0)
@@ -54,7 +60,10 @@ class _Packet:
 
 
 class VideoBuffer:
-    """Frames of one stream of extended sequence numbers. The first frame out, and after a hole, is a key frame."""
+    """Frames of one stream of extended sequence numbers.
+
+    The first frame out, and after a hole, is a key frame.
+    """
 
     def __init__(self) -> None:
         self.frames: deque[EncodedFrame] = deque()

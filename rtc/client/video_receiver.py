@@ -25,7 +25,7 @@ NACK_SECONDS = 0.8
 """A packet missing for longer is not asked for any more: as long as the buffer waits at most."""
 
 BEHIND_FRAMES = 10
-"""With more frames than this waiting, pictures are decoded but not shown, until the consumer has caught up."""
+"""With more frames than this waiting, pictures are decoded but not shown until the consumer caught up."""
 
 FREEZE_SECONDS = 0.5
 """A gap between pictures that counts as a freeze, while video is being received."""

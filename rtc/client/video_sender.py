@@ -1,4 +1,7 @@
-"""A camera or screen: pictures of any MediaStreamTrack in, packets out. The encoder runs in a thread of the call."""
+"""A camera or screen: pictures of any MediaStreamTrack in, packets out.
+
+The encoder runs in a thread of the call.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ KEYFRAME_SECONDS = 0.3
 """Shortest time between two key frames made on request."""
 
 BURST_PACKETS = 10
-"""Packets sent at once; then the sender pauses for BURST_SECONDS: 21 Mbit/s, so that key frames fill no queue."""
+"""Packets sent at once; then the sender pauses for BURST_SECONDS.
+
+21 Mbit/s, so that key frames fill no queue.
+"""
 
 BURST_SECONDS = 0.005
 
@@ -59,7 +65,13 @@ class VideoSender:
     """Encodes pictures and numbers their packets; follows PLI, FIR and REMB."""
 
     def __init__(
-        self, stream: OutgoingStream, *, codec: str, payload_type: int, send_time_id: int | None, executor: Executor
+        self,
+        stream: OutgoingStream,
+        *,
+        codec: str,
+        payload_type: int,
+        send_time_id: int | None,
+        executor: Executor,
     ) -> None:
         self.stream = stream
         self.muted = False
@@ -100,7 +112,10 @@ class VideoSender:
         return self._busy
 
     async def encode(self, picture: av.VideoFrame, *, now: float) -> list[bytes]:
-        """Packets of one picture, in order; none while muted. Raises ValueError for a picture that cannot be encoded."""
+        """Packets of one picture, in order; none while muted.
+
+        Raises ValueError for a picture that cannot be encoded.
+        """
         if self.muted:
             return []
         if picture.pts is None or picture.time_base is None:

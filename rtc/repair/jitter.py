@@ -1,9 +1,9 @@
-"""An adaptive jitter buffer for audio: packets in, one decision per frame out. RFC 3550 section 6.4.1 for the words.
+"""An adaptive jitter buffer for audio: packets in, one decision per frame out.
 
-The buffer keeps a schedule: a packet of timestamp t is due at `base + t + target`, where `base` is the shortest
-transit seen lately and `target` a high percentile of how much later than that packets come. Before its time a missing
-packet is waited for; after it, it is lost. Recovered packets (retransmitted, redundant) count as arrivals, so the
-target grows just as far as waiting for them pays.
+The buffer keeps a schedule: a packet of timestamp t is due at `base + t + target`, where `base` is the
+shortest transit seen lately and `target` a high percentile of how much later than that packets come. Before
+its time a missing packet is waited for; after it, it is lost. Recovered packets (retransmitted, redundant)
+count as arrivals, so the target grows just as far as waiting for them pays.
 """
 
 from __future__ import annotations
@@ -146,7 +146,10 @@ class JitterBuffer:
         return sum(packet.samples for packet in self._packets.values()) / CLOCK_RATE
 
     def insert(self, sequence: int, timestamp: int, payload: bytes, samples: int, *, now: float) -> bool:
-        """Put in a packet (16-bit sequence number, 32-bit timestamp); False when it came too late or twice."""
+        """Put in a packet (16-bit sequence number, 32-bit timestamp).
+
+        False when it came too late or twice.
+        """
         sequence = self._sequences.unwrap(sequence)
         time = self._timestamps.unwrap(timestamp)
         if self._position >= 0 and abs(time - self._position) > RESTART_SECONDS * CLOCK_RATE:
@@ -233,7 +236,10 @@ class JitterBuffer:
         return samples
 
     def _catch_up(self, now: float) -> None:
-        """Shorten the delay where the buffer is deeper than it need be: over a hole at once, over sound seldom."""
+        """Shorten the delay where the buffer is deeper than it need be.
+
+        Over a hole at once, over sound seldom.
+        """
         if not self._packets:
             return
         if self._lag(self._position, now) > OVERDUE_SECONDS * CLOCK_RATE:

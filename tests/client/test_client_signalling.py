@@ -1,0 +1,260 @@
+"""The client's WebSocket against a server that misbehaves on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
+
+from rtc.client import CallError, JoinError, join
+from rtc.client import protocol as client
+from rtc.client.signalling import Signalling, websocket_url
+from signaling import protocol as server
+
+Handler = Callable[[web.WebSocketResponse], Awaitable[None]]
+ME = server.Participant(id="me", name="Ada")
+JOINED = server.Joined(seq=1, room="r", session="secret", you=ME, participants=(), permissions=server.Permissions())
+
+
+class FakeServer:
+    """Runs one handler per connection, in order; the last serves all that follow."""
+
+    def __init__(self) -> None:
+        self.handlers: list[Handler] = []
+        self.connections = 0
+        app = web.Application()
+        app.router.add_get("/ws", self._serve)
+        self.http = TestServer(app)
+
+    @property
+    def url(self) -> str:
+        return str(self.http.make_url("/"))
+
+    async def _serve(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        handler = self.handlers[min(self.connections, len(self.handlers) - 1)]
+        self.connections += 1
+        await handler(socket)
+        await socket.close()
+        return socket
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeServer]:
+    fake = FakeServer()
+    await fake.http.start_server()
+    yield fake
+    await fake.http.close()
+
+
+async def read(socket: web.WebSocketResponse) -> server.ClientMessage:
+    return server.decode_client(await socket.receive_str())
+
+
+def answering(*messages: server.Message) -> Handler:
+    async def handler(socket: web.WebSocketResponse) -> None:
+        await read(socket)
+        for message in messages:
+            await socket.send_str(server.encode(message))
+
+    return handler
+
+
+class Session:
+    """A Signalling with everything it reports."""
+
+    def __init__(self, url: str) -> None:
+        self.messages: list[client.ServerMessage] = []
+        self.lost: list[bool] = []
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.signalling = Signalling(
+            url, handle=self.messages.append, lost=self.lost.append, ended=self.ended.set_result
+        )
+
+    async def join(self) -> None:
+        await self.signalling.join(room="r", name="Ada", token="", seconds=5)
+
+
+async def refusal(url: str, *, seconds: float = 5.0) -> JoinError:
+    with pytest.raises(JoinError) as caught:
+        async with join(url, "r", name="Ada", join_seconds=seconds):
+            pytest.fail("the call should have been refused")
+    return caught.value
+
+
+@pytest.mark.parametrize("code", ["room-full", "server-full", "unauthorized", "not-permitted"])
+async def test_a_refusal_of_the_server_is_an_error_with_its_code_and_sentence(
+    fake: FakeServer, code: server.ErrorCode
+) -> None:
+    fake.handlers = [answering(server.Error(code=code, message="No, and here is why."))]
+    problem = await refusal(fake.url)
+    assert (problem.code, problem.message) == (code, "No, and here is why.")
+
+
+async def test_no_server_is_unreachable() -> None:
+    problem = await refusal(f"http://127.0.0.1:{unused_port()}")
+    assert problem.code == "unreachable"
+    assert "cannot reach" in problem.message
+
+
+async def test_something_that_is_no_clarion_server_is_told_apart(fake: FakeServer) -> None:
+    async def nonsense(socket: web.WebSocketResponse) -> None:
+        await read(socket)
+        await socket.send_str("hello")
+
+    async def goodbye(socket: web.WebSocketResponse) -> None:
+        await read(socket)
+
+    fake.handlers = [nonsense]
+    assert (await refusal(fake.url)).code == "bad-message"
+    fake.handlers = [goodbye]
+    assert (await refusal(fake.url)).code == "unreachable"
+    fake.handlers = [answering(server.Resumed(last_id=0))]
+    assert (await refusal(fake.url)).code == "bad-message"
+
+
+async def test_a_page_without_websocket_is_unreachable_with_its_status() -> None:
+    empty = TestServer(web.Application())
+    await empty.start_server()
+    try:
+        problem = await refusal(str(empty.make_url("/")))
+        assert problem.code == "unreachable"
+        assert "404" in problem.message
+    finally:
+        await empty.close()
+
+
+async def test_a_silent_server_times_out(fake: FakeServer) -> None:
+    async def silent(socket: web.WebSocketResponse) -> None:
+        await read(socket)
+        await socket.receive()
+
+    fake.handlers = [silent]
+    assert (await refusal(fake.url, seconds=0.3)).code == "timeout"
+
+
+async def test_a_refused_offer_is_a_join_error(fake: FakeServer) -> None:
+    async def refuse(socket: web.WebSocketResponse) -> None:
+        await read(socket)
+        await socket.send_str(server.encode(JOINED))
+        offer = await read(socket)
+        assert isinstance(offer, server.Offer)
+        await socket.send_str(server.encode(server.Error(re=offer.id, code="bad-sdp", message="Too odd.")))
+        await socket.receive()
+
+    fake.handlers = [refuse]
+    assert (await refusal(fake.url)).code == "bad-sdp"
+
+
+async def test_an_answer_that_cannot_be_used_is_a_join_error(fake: FakeServer) -> None:
+    async def answer(socket: web.WebSocketResponse) -> None:
+        await read(socket)
+        await socket.send_str(server.encode(JOINED))
+        offer = await read(socket)
+        assert isinstance(offer, server.Offer)
+        await socket.send_str(server.encode(server.Reply(re=offer.id, sdp="v=0\r\n")))
+        await socket.receive()
+
+    fake.handlers = [answer]
+    assert (await refusal(fake.url)).code == "no-media"
+
+
+@pytest.mark.parametrize("url", ["", "host", "ftp://host", "http://", "http://host:port/", "http://[::1"])
+async def test_a_bad_address_is_refused_with_a_sentence(url: str) -> None:
+    assert (await refusal(url)).code == "bad-address"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://host:8080", "ws://host:8080/ws"),
+        ("https://host/r/room", "wss://host/ws"),
+        ("http://[::1]:8080/", "ws://[::1]:8080/ws"),
+    ],
+)
+def test_the_websocket_is_on_the_same_host(url: str, expected: str) -> None:
+    assert websocket_url(url) == expected
+
+
+async def test_a_command_lost_with_the_connection_is_repeated_under_its_number_and_events_come_once(
+    fake: FakeServer,
+) -> None:
+    repeated: list[server.ClientMessage] = []
+
+    async def first(socket: web.WebSocketResponse) -> None:
+        await read(socket)
+        await socket.send_str(server.encode(JOINED))
+        await socket.send_str(server.encode(server.ParticipantChanged(seq=2, participant="x", connected=False)))
+        await read(socket)  # the command: swallowed, and the connection breaks
+
+    async def second(socket: web.WebSocketResponse) -> None:
+        resume = await read(socket)
+        repeated.append(resume)
+        await socket.send_str(server.encode(server.Resumed(last_id=0)))
+        for seq in (2, 3):
+            event = server.ParticipantChanged(seq=seq, participant="x", connected=True)
+            await socket.send_str(server.encode(event))
+        command = await read(socket)
+        repeated.append(command)
+        assert isinstance(command, server.Watch)
+        await socket.send_str(server.encode(server.Reply(re=command.id)))
+        await socket.receive()
+
+    fake.handlers = [first, second]
+    session = Session(fake.url)
+    await session.join()
+    await session.signalling.command(lambda number: client.Watch(id=number, publications=("p",)))
+    assert repeated == [server.Resume(session="secret", ack=2), server.Watch(id=1, publications=("p",))]
+    assert session.lost == [True, False]
+    assert [message.seq for message in session.messages] == [2, 3]
+    await session.signalling.close()
+
+
+async def test_a_session_that_is_gone_ends_and_fails_what_waits(fake: FakeServer) -> None:
+    async def first(socket: web.WebSocketResponse) -> None:
+        await read(socket)
+        await socket.send_str(server.encode(JOINED))
+        await read(socket)
+
+    fake.handlers = [first, answering(server.Error(code="gone", message="Too late."))]
+    session = Session(fake.url)
+    await session.join()
+    with pytest.raises(CallError, match="ended"):
+        await session.signalling.command(lambda number: client.Watch(id=number))
+    assert await session.ended == "timeout"
+    await session.signalling.close()
+
+
+async def test_the_server_may_end_the_session(fake: FakeServer) -> None:
+    fake.handlers = [answering(JOINED, server.Closed(seq=2, reason="removed"))]
+    session = Session(fake.url)
+    await session.join()
+    assert await session.ended == "removed"
+    await session.signalling.close()
+    assert fake.connections == 1, "a session that was ended is not resumed"
+
+
+async def test_a_refused_command_raises_and_the_next_one_works(fake: FakeServer) -> None:
+    async def handler(socket: web.WebSocketResponse) -> None:
+        await read(socket)
+        await socket.send_str(server.encode(JOINED))
+        first = await read(socket)
+        assert isinstance(first, server.Mute)
+        await socket.send_str(server.encode(server.Error(re=first.id, code="not-found", message="No such thing.")))
+        second = await read(socket)
+        assert isinstance(second, server.Mute)
+        await socket.send_str(server.encode(server.Reply(re=second.id)))
+        await socket.receive()
+
+    fake.handlers = [handler]
+    session = Session(fake.url)
+    await session.join()
+    with pytest.raises(CallError, match="No such thing") as caught:
+        await session.signalling.command(lambda number: client.Mute(id=number, publication="p", muted=True))
+    assert caught.value.code == "not-found"
+    await session.signalling.command(lambda number: client.Mute(id=number, publication="p", muted=False))
+    await session.signalling.close()
