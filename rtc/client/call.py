@@ -59,8 +59,8 @@ async def join(
 ) -> AsyncIterator[Call]:
     """Enter `room` of the server at `url` (http or https) under `name`; leave at the end of the block.
 
-    `audio_slots` and `video_slots` bound how many of the others are heard and seen at once. Raises JoinError if
-    the room cannot be entered or the media cannot connect within `join_seconds`.
+    `audio_slots` and `video_slots` bound how many of the others are heard and seen at once. Raises JoinError
+    if the room cannot be entered or the media cannot connect within `join_seconds`.
     """
     call = Call(url, audio_slots=audio_slots, video_slots=video_slots)
     try:
@@ -90,6 +90,7 @@ class Call:
             audio_slots=audio_slots,
             video_slots=video_slots,
             exchange=self._exchange,
+            answered=lambda: self._assign(self._assigned),
             failed=self._media_failed,
         )
         self._media.remb = self._remb
@@ -98,6 +99,7 @@ class Call:
         self._streams: list[EventStream] = []
         self._started = time.monotonic()
         self._reconnect = asyncio.Event()
+        self._fresh = False
         self._reconnects = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
@@ -234,7 +236,7 @@ class Call:
                 self._add_track(publication)
         try:
             async with asyncio.timeout(seconds):
-                await self._media.connect()
+                await self._media.connect(fresh=True)
         except TimeoutError:
             message = "the server answers, but no media comes through: is its UDP port reachable?"
             raise JoinError("no-media", message) from None
@@ -252,16 +254,20 @@ class Call:
     async def _keep_connected(self) -> None:
         while True:
             await self._reconnect.wait()
+            if self._ended.is_set():
+                return
             self._emit(ConnectionChanged("reconnecting", "media"))
             for wait in RECONNECT_WAITS:
                 await asyncio.sleep(wait)
                 self._reconnect.clear()
                 try:
                     async with asyncio.timeout(RECONNECT_SECONDS):
-                        await self._media.connect()
+                        await self._media.connect(fresh=self._fresh)
                 except (TimeoutError, OSError, WireError, CallError) as problem:
                     logger.info("media reconnection failed: %s", problem)
+                    self._fresh = True  # an ICE restart did not help, so everything anew
                 else:
+                    self._fresh = False
                     break
             else:
                 self._session_ended("no-media")
@@ -287,6 +293,7 @@ class Call:
             self._assign({slot.mid: slot.publication for slot in message.slots if slot.publication})
         elif isinstance(message, protocol.Transport):
             if message.state == "failed":
+                self._fresh = True
                 self._media_failed()
         else:
             for event in self._roster.apply(message):

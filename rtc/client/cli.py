@@ -44,7 +44,7 @@ def join_command(
     seconds: Annotated[
         float | None,
         typer.Option(
-            "--seconds", metavar="N", min=0.1, help="Leave after so long; else with the end of the file or Ctrl-C."
+            "--seconds", metavar="N", min=0.1, help="Leave after so long; else at the file's end or Ctrl-C."
         ),
     ] = None,
     name: Annotated[str, typer.Option("--name", help="Name that the others see.")] = "clarion join",

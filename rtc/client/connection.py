@@ -32,12 +32,14 @@ class ConnectionCounters:
     bytes_received: int = 0
     malformed: int = 0
     """Datagrams that were forged, replayed or not understood."""
+    unsendable: int = 0
+    """Packets of ours that SRTP refused."""
 
 
 class Connection:
     """One ICE and DTLS association with the server.
 
-    `received(data, rtcp)` gets each packet in the clear; `failed` is called when the connection is lost after it
+    `received(data, rtcp)` gets each packet in the clear; `failed` is called when it is lost after it
     stood. Both are called synchronously on the loop.
     """
 
@@ -52,7 +54,9 @@ class Connection:
         self.counters = counters
         self._received = received
         self._failed = failed
-        self._ice = ClientIce(loopback=loopback, received=self._datagram, lost=self._lost)
+        self._loopback = loopback
+        self._ice: ClientIce | None = None
+        self._next_ice: ClientIce | None = None
         self._certificate = RTCCertificate.generateCertificate()
         self._secure: SecureTransport | None = None
         self._state_changed = asyncio.Event()
@@ -66,29 +70,46 @@ class Connection:
         return self._secure is not None and self._secure.state == "connected" and not self._closed
 
     async def gather(self) -> LocalTransport:
-        """Gather candidates; return what the offer says of this end."""
-        await self._ice.gather_candidates()
+        """Gather candidates, at first or for an ICE restart; return what the offer says of this end."""
+        if self._next_ice is not None:
+            await self._next_ice.close()
+        ice = ClientIce(loopback=self._loopback, received=self._datagram, lost=self._lost)
+        self._next_ice = ice
+        await ice.gather_candidates()
         return LocalTransport(
-            ufrag=self._ice.local_username,
-            pwd=self._ice.local_password,
+            ufrag=ice.local_username,
+            pwd=ice.local_password,
             fingerprints=tuple((f.algorithm, f.value) for f in self._certificate.getFingerprints()),
-            candidates=tuple(candidate.to_sdp() for candidate in self._ice.local_candidates),
+            candidates=tuple(candidate.to_sdp() for candidate in ice.local_candidates),
         )
 
     async def connect(self, answer: Answer) -> None:
-        """Connect as the answer says. Raises ConnectionError; bounded by the caller's timeout."""
-        self._ice.remote_username = answer.ufrag
-        self._ice.remote_password = answer.pwd
+        """Connect as the answer says; after an ICE restart, DTLS goes on (RFC 8842 section 5.5).
+
+        Raises ConnectionError; bounded by the caller's timeout.
+        """
+        ice = self._next_ice
+        if ice is None:
+            raise ConnectionError("no candidates were gathered")
+        ice.remote_username = answer.ufrag
+        ice.remote_password = answer.pwd
         for candidate in answer.candidates:
-            await self._ice.add_remote_candidate(candidate)
-        await self._ice.add_remote_candidate(None)
+            await ice.add_remote_candidate(candidate)
+        await ice.add_remote_candidate(None)
+        await ice.connect()
+        old, self._ice, self._next_ice = self._ice, ice, None
+        if old is not None:
+            await old.close()
+        if self._secure is None:
+            await self._shake_hands(answer)
+
+    async def _shake_hands(self, answer: Answer) -> None:
         secure = SecureTransport(
             self._certificate, self._send, self._dtls_state, role=answer.dtls_role, profiles="all"
         )
         self._secure = secure
         while self._early_dtls:
             secure.feed(self._early_dtls.popleft())
-        await self._ice.connect()
         secure.start(answer.fingerprints)
         while secure.state != "connected":
             if secure.state in {"failed", "closed"}:
@@ -99,9 +120,14 @@ class Connection:
             self._datagram(self._early.popleft())
 
     def send_rtp(self, packet: bytes) -> None:
-        """Send an RTP packet; dropped while there is no connection."""
+        """Send an RTP packet; dropped while there is no connection, or when SRTP finds it too old to send again."""
         if self.connected and self._secure is not None:
-            self._send_protected(self._secure.tx_session.protect(packet))
+            try:
+                protected = self._secure.tx_session.protect(packet)
+            except (SrtpError, ValueError):
+                self.counters.unsendable += 1
+            else:
+                self._send_protected(protected)
 
     def send_rtcp(self, packet: bytes) -> None:
         """Send a compound RTCP packet; dropped while there is no connection."""
@@ -113,7 +139,9 @@ class Connection:
         self._closed = True
         if self._secure is not None:
             await self._secure.stop()
-        await self._ice.close()
+        for ice in (self._ice, self._next_ice):
+            if ice is not None:
+                await ice.close()
 
     def _send_protected(self, data: bytes) -> None:
         self._send(data)
@@ -121,7 +149,8 @@ class Connection:
         self.counters.bytes_sent += len(data)
 
     def _send(self, data: bytes) -> None:
-        self._ice.send_now(data)
+        if self._ice is not None:
+            self._ice.send_now(data)
 
     def _datagram(self, data: bytes) -> None:
         if not data:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from aioice import Candidate, Connection, stun
 
 CONSENT_SECONDS = 2.0
-"""Mean time between consent checks: RFC 7675 has 5 s, but the one server we talk to is ours to ask more often."""
+"""Mean time between consent checks: RFC 7675 has 5 s, but a dead path is to be noticed sooner."""
 
 CONSENT_FAILURES = 3
 """Unanswered checks in a row, each with its own wait of about 1.5 s, after which the path is dead.

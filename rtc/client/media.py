@@ -90,7 +90,7 @@ class Sender:
 class Media:
     """Everything that is sent and received.
 
-    `exchange` carries an offer to the server and returns the answer's text.
+    `exchange` carries an offer to the server and returns the answer.
     """
 
     def __init__(
@@ -100,6 +100,7 @@ class Media:
         audio_slots: int,
         video_slots: int,
         exchange: Callable[[str], Awaitable[str]],
+        answered: Callable[[], None],
         failed: Callable[[], None],
     ) -> None:
         self.counters = ConnectionCounters()
@@ -114,6 +115,7 @@ class Media:
         self.first_audio_at: float | None = None
         self._loopback = loopback
         self._exchange = exchange
+        self._answered = answered
         self._failed = failed
         first = len(SENDERS)
         self._slots: list[tuple[str, Kind]] = [(str(first + i), "audio") for i in range(audio_slots)]
@@ -137,23 +139,25 @@ class Media:
         measured = [s.stream.rtt for s in self.senders.values() if s.active and s.stream.rtt is not None]
         return min(measured) if measured else self._rtt
 
-    async def connect(self) -> None:
-        """Make a new connection in place of the old one.
+    async def connect(self, *, fresh: bool) -> None:
+        """Connect; a connection that stands gets a new path by ICE restart, or with `fresh` a successor.
 
         Raises ConnectionError, WireError, or what `exchange` does.
         """
-        if self._connection is not None:
-            await self._connection.close()
-        connection = Connection(
-            loopback=self._loopback, received=self._received, failed=self._failed, counters=self.counters
-        )
-        self._connection = connection
+        connection = self._connection
+        if connection is None or fresh or not connection.connected:
+            if connection is not None:
+                await connection.close()
+            connection = self._connection = Connection(
+                loopback=self._loopback, received=self._received, failed=self._failed, counters=self.counters
+            )
         transport = await connection.gather()
         lines = [sender.offered() for sender in self.senders.values()]
         lines += [OfferedLine(mid, kind) for mid, kind in self._slots]
         offer = write_offer(transport, lines, session_id=self._session_id, cname=self._cname)
         answer = read_answer(await self._exchange(offer))
         self._apply(answer)
+        self._answered()
         await connection.connect(answer)
 
     async def run(self) -> None:

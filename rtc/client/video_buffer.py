@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from dataclasses import dataclass
 
@@ -85,7 +86,7 @@ class VideoBuffer:
             return
         try:
             payload = depayload(_CODECS[codec], packet.payload)
-        except (ValueError, IndexError, KeyError):
+        except (ValueError, IndexError, KeyError, struct.error):
             self.malformed += 1
             return
         starts = is_keyframe_start(codec, packet.payload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -116,7 +117,7 @@ async def test_a_played_file_gives_its_tone_and_picture_at_the_right_pace(tmp_pa
             heard.append(frame.to_ndarray().reshape(-1, 2)[:, 0])
             times.append(frame.pts)
     assert loop.time() - start > 0.9
-    assert {b - a for a, b in zip(times, times[1:], strict=False)} == {960}
+    assert {b - a for a, b in itertools.pairwise(times)} == {960}
     assert abs(strongest_hertz(np.concatenate(heard)[9600:40000]) - 440) < 4
     picture = await media.video.recv()
     assert picture.time_base == Fraction(1, 90000)
@@ -138,8 +139,8 @@ async def test_a_looped_file_goes_on_with_rising_times(tmp_path: Path) -> None:
         return [(await media.audio.recv()).pts for _ in range(40)]
 
     video, audio = await asyncio.gather(pictures(), sounds())
-    assert all(b > a for a, b in zip(video, video[1:], strict=False))
-    assert all(b > a for a, b in zip(audio, audio[1:], strict=False))
+    assert all(b > a for a, b in itertools.pairwise(video))
+    assert all(b > a for a, b in itertools.pairwise(audio))
     assert abs(video[-1] / 90000 - audio[-1] / RATE) < 0.3
     media.close()
 

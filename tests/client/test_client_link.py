@@ -65,7 +65,9 @@ def audio_frame(pcm: Samples, *, start: int, rate: int = 48000) -> av.AudioFrame
     return frame
 
 
-def run_audio(seconds: float, loss: float, *, nack: bool = True, seed: int = 1) -> tuple[AudioReceiver, Samples, Link]:
+def run_audio(
+    seconds: float, loss: float, *, nack: bool = True, seed: int = 1
+) -> tuple[AudioReceiver, Samples, Link]:
     stream = OutgoingStream(ssrc=7, clock_rate=48000)
     sender = AudioSender(stream, payload_type=96, level_id=2)
     receiver = AudioReceiver(ssrc=7, local_ssrc=9, nack=nack)
@@ -125,8 +127,8 @@ def test_muted_audio_sends_nothing_and_goes_on_at_the_right_time() -> None:
     timestamps = []
     for index in range(150):
         sender.muted = 50 <= index < 100
-        for data in sender.send(audio_frame(pcm[index * 960 : (index + 1) * 960], start=index * 960), now=0.02 * index):
-            timestamps.append(RtpPacket.parse(data).timestamp)
+        frame = audio_frame(pcm[index * 960 : (index + 1) * 960], start=index * 960)
+        timestamps += [RtpPacket.parse(data).timestamp for data in sender.send(frame, now=0.02 * index)]
     assert len(timestamps) == 100
     assert (timestamps[50] - timestamps[49]) & 0xFFFFFFFF == 51 * 960
 
@@ -144,7 +146,8 @@ def test_any_sample_rate_and_frame_size_becomes_twenty_millisecond_packets(rate:
 
 
 def test_the_audio_level_of_a_known_sine_is_right() -> None:
-    assert level_dbov(sine(0.02, 1000)) == pytest.approx(-14, abs=1)  # 9000/32768 is -11.2 dB, a sine 3 dB less
+    # A peak of 9000 is -11.2 dB, and the power of a sine 3 dB less.
+    assert level_dbov(sine(0.02, 1000)) == pytest.approx(-14, abs=1)
     assert level_dbov(np.zeros((960, 1), dtype=np.int16)) == -127
 
 
@@ -175,8 +178,8 @@ def shows_bars(frame: av.VideoFrame) -> bool:
     picture = frame.to_ndarray(format="rgb24").astype(int)
     third = picture.shape[1] // 3
     for channel in range(3):
-        red, green, blue = picture[10:60, channel * third + 20 : (channel + 1) * third - 20].reshape(-1, 3).mean(axis=0)
-        means = [red, green, blue]
+        bar = picture[10:60, channel * third + 20 : (channel + 1) * third - 20]
+        means = list(bar.reshape(-1, 3).mean(axis=0))
         if means.index(max(means)) != channel or max(means) < 120:
             return False
     return True

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
@@ -99,10 +100,8 @@ def test_concealment_fills_a_gap_and_gets_quieter() -> None:
 @given(st.binary(max_size=200))
 def test_no_packet_from_the_network_crashes_the_decoder(payload: bytes) -> None:
     decoder = OpusDecoder(channels=2)
-    try:
+    with contextlib.suppress(OpusError):
         assert len(decoder.decode(payload)) == packet_samples(payload)
-    except OpusError:
-        pass
     has_redundancy(payload)
 
 

@@ -16,7 +16,9 @@ from signaling import protocol as server
 
 Handler = Callable[[web.WebSocketResponse], Awaitable[None]]
 ME = server.Participant(id="me", name="Ada")
-JOINED = server.Joined(seq=1, room="r", session="secret", you=ME, participants=(), permissions=server.Permissions())
+JOINED = server.Joined(
+    seq=1, room="r", session="secret", you=ME, participants=(), permissions=server.Permissions()
+)
 
 
 class FakeServer:
@@ -188,7 +190,8 @@ async def test_a_command_lost_with_the_connection_is_repeated_under_its_number_a
     async def first(socket: web.WebSocketResponse) -> None:
         await read(socket)
         await socket.send_str(server.encode(JOINED))
-        await socket.send_str(server.encode(server.ParticipantChanged(seq=2, participant="x", connected=False)))
+        away = server.ParticipantChanged(seq=2, participant="x", connected=False)
+        await socket.send_str(server.encode(away))
         await read(socket)  # the command: swallowed, and the connection breaks
 
     async def second(socket: web.WebSocketResponse) -> None:
@@ -244,7 +247,8 @@ async def test_a_refused_command_raises_and_the_next_one_works(fake: FakeServer)
         await socket.send_str(server.encode(JOINED))
         first = await read(socket)
         assert isinstance(first, server.Mute)
-        await socket.send_str(server.encode(server.Error(re=first.id, code="not-found", message="No such thing.")))
+        refused = server.Error(re=first.id, code="not-found", message="No such thing.")
+        await socket.send_str(server.encode(refused))
         second = await read(socket)
         assert isinstance(second, server.Mute)
         await socket.send_str(server.encode(server.Reply(re=second.id)))

@@ -124,7 +124,8 @@ def test_wrapping_numbers_are_no_gap(start: int) -> None:
     played = 0
     for number in range(100):
         now = number * TICK
-        jitter.insert((start + number) & 0xFFFF, (timestamp + number * FRAME) & 0xFFFFFFFF, b"x", FRAME, now=now)
+        sequence, time = (start + number) & 0xFFFF, (timestamp + number * FRAME) & 0xFFFFFFFF
+        jitter.insert(sequence, time, b"x", FRAME, now=now)
         played += isinstance(jitter.pull(now=now + 0.001), Frame)
     assert played >= 98
     assert jitter.statistics.lost == 0
@@ -159,10 +160,10 @@ def test_a_consumer_that_does_not_pull_costs_bounded_memory_and_comes_back_to_th
 @pytest.mark.parametrize("seed", range(5))
 def test_whatever_arrives_packets_are_played_in_order_and_at_most_once(seed: int) -> None:
     generator = random.Random(seed)
-    arrivals = []
-    for number in range(600):
-        for _ in range(generator.choice([0, 1, 1, 1, 2])):
-            arrivals.append((number * TICK + generator.expovariate(20), number))
+    copies = [generator.choice([0, 1, 1, 1, 2]) for _ in range(600)]
+    arrivals = [
+        (number * TICK + generator.expovariate(20), number) for number in range(600) for _ in range(copies[number])
+    ]
     heard = [int(letter) for letter in play(arrivals, ticks=620) if letter.isdigit()]
     assert heard == sorted(set(heard))
     assert len(heard) > 300
