@@ -178,6 +178,14 @@ class Call:
         wanted = None if publications is None else tuple(publications)
         await self._signalling.command(lambda number: protocol.Watch(id=number, publications=wanted))
 
+    def reconnect(self, *, fresh: bool = False) -> None:
+        """Make a new media path now, say since the machine has another network; publications go on.
+
+        It happens by itself too, about 8 s after the path has died. With `fresh`, DTLS begins anew as well.
+        """
+        self._fresh = self._fresh or fresh
+        self._reconnect.set()
+
     def events(self) -> EventStream:
         """What happens from now on; `async for` ends with the call."""
         stream = EventStream()

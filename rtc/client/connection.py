@@ -120,7 +120,7 @@ class Connection:
             self._datagram(self._early.popleft())
 
     def send_rtp(self, packet: bytes) -> None:
-        """Send an RTP packet; dropped while there is no connection, or when SRTP finds it too old to send again."""
+        """Send an RTP packet; dropped while there is no connection, or when SRTP finds it too old."""
         if self.connected and self._secure is not None:
             try:
                 protected = self._secure.tx_session.protect(packet)
