@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -102,6 +107,33 @@ def test_setup_says_how_it_is_called(tmp_path: Path) -> None:
     done = run_setup("dance", tmp_path)
     assert done.returncode == 1
     assert done.stderr == "setup: usage: tools/setup run | test\n"
+
+
+def test_the_compose_file_follows_its_schema() -> None:
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*check, "compose.yaml"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
+async def test_the_container_asks_the_service_for_its_health(status: int, healthy: bool) -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    found = re.search(r"^HEALTHCHECK .*?(\[.*?\])$", dockerfile, re.MULTILINE | re.DOTALL)
+    assert found
+    command, *arguments = json.loads(found[1].replace("\\\n", ""))
+    assert command == "python"
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    async with TestServer(app) as server:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments,
+            env=os.environ | {"CLARION_HTTP_PORT": str(server.port)}, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        assert (await process.wait() == 0) == healthy
 
 
 def test_scripts_are_executable() -> None:
