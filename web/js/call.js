@@ -8,8 +8,8 @@ import { AudioOutput } from "./speakers.js";
 
 /** Milliseconds for which a peer connection may be disconnected before ICE starts again. */
 const DISCONNECTED_PATIENCE = 2500;
-/** Milliseconds after a new peer connection in which reports of failure still mean the old one. */
-const REBUILD_PAUSE = 4000;
+/** Milliseconds, at most, between one peer connection that failed and the next. */
+const LONGEST_PAUSE = 8000;
 /** Milliseconds for which changes of `watch` are gathered. */
 const WATCH_DELAY = 80;
 
@@ -29,7 +29,9 @@ export class Call extends EventTarget {
   /** @type {string[] | null} */ #watched = null;
   /** @type {number | undefined} */ #watchTimer;
   /** @type {number | undefined} */ #patience;
-  #builtAt = 0;
+  /** @type {number | undefined} */ #rebuildTimer;
+  /** Peer connections in a row that failed. */
+  #failures = 0;
   #settleTimer = 0;
   #announced = false;
   #ended = false;
@@ -119,7 +121,6 @@ export class Call extends EventTarget {
 
   /** A new peer connection, with slots for everybody who is here. */
   #build() {
-    this.#builtAt = performance.now();
     this.#peer?.close();
     const peer = new Peer(this.#iceServers, async (sdp) => {
       const reply = this.signaling.command({ type: "offer", sdp });
@@ -132,6 +133,7 @@ export class Call extends EventTarget {
       if (peer !== this.#peer) return;
       const state = peer.connection.connectionState;
       clearTimeout(this.#patience);
+      if (state === "connected") this.#failures = 0;
       if (state === "failed") this.#rebuild();
       if (state === "disconnected") this.#patience = setTimeout(this.#networkChanged, DISCONNECTED_PATIENCE);
       this.#changed();
@@ -139,15 +141,15 @@ export class Call extends EventTarget {
     this.#negotiate();
   }
 
+  /** The peer connection has failed: a new one, at once the first time, then with growing pauses. */
   #rebuild() {
-    const age = performance.now() - this.#builtAt;
-    clearTimeout(this.#patience);
-    if (age < REBUILD_PAUSE) this.#patience = setTimeout(() => this.#rebuildIfDown(), REBUILD_PAUSE - age);
-    else this.#build();
-  }
-
-  #rebuildIfDown() {
-    if (this.#peer?.connection.connectionState !== "connected" && !this.#ended) this.#build();
+    if (this.#rebuildTimer !== undefined || this.#ended) return;
+    const pause = this.#failures ? Math.min(LONGEST_PAUSE, 500 * 2 ** this.#failures) : 0;
+    this.#failures += 1;
+    this.#rebuildTimer = setTimeout(() => {
+      this.#rebuildTimer = undefined;
+      this.#build();
+    }, pause);
   }
 
   /** @returns {boolean | undefined} whether an offer is due */
@@ -161,11 +163,10 @@ export class Call extends EventTarget {
     const peer = this.#peer;
     if (!peer) return;
     peer.negotiate(options).then(() => this.#playSlots()).catch((error) => {
-      const refused = error instanceof SignalingError && error.code !== "gone" && error.code !== "rate-limited";
-      if (peer === this.#peer && !this.#ended && refused) {
-        this.leave();
-        this.#emit("ended", { kind: "error", code: error.code, message: error.message });
-      }
+      const code = error instanceof SignalingError ? error.code : "bad-sdp"; // an answer the browser cannot take
+      if (peer !== this.#peer || this.#ended || code === "gone" || code === "rate-limited") return;
+      this.leave();
+      this.#emit("ended", { kind: "error", code, message: error.message });
     });
   }
 
@@ -177,7 +178,9 @@ export class Call extends EventTarget {
     if (leaving) this.#notice("notice.left", { name: leaving.name });
     if (event.type === "published" && this.#grow()) this.#negotiate();
     if (event.type === "slots") this.#playSlots();
-    if (event.type === "transport" && event.state === "failed") this.#rebuild();
+    // while an offer waits for its answer, the news is of the connection before it
+    const stable = this.#peer?.connection.signalingState === "stable";
+    if (event.type === "transport" && event.state === "failed" && stable) this.#rebuild();
     this.#changed();
   }
 
@@ -238,6 +241,7 @@ export class Call extends EventTarget {
     clearInterval(this.#settleTimer);
     clearTimeout(this.#watchTimer);
     clearTimeout(this.#patience);
+    clearTimeout(this.#rebuildTimer);
     removeEventListener("pagehide", this.#pageHidden);
     removeEventListener("online", this.#networkChanged);
     this.#connectionInfo?.removeEventListener("change", this.#networkChanged);

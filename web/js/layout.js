@@ -8,6 +8,9 @@ const GAP = 12;
 const CAMERA_ASPECT = 16 / 9;
 const NARROWEST = 3 / 4;
 const WIDEST = 16 / 9;
+/** How much a cropped picture, and each empty place in the last row, count against a grid; settled by looking. */
+const CROP_WEIGHT = 0.2;
+const EMPTY_COST = 0.03;
 /** A tile smaller than this says nothing any more. */
 const LEAST_WIDTH = 132;
 const LEAST_HEIGHT = 96;
@@ -16,6 +19,8 @@ const MOST_TILES = 16;
 const STRIP_SHARE = 0.2;
 const STRIP_LEAST = 108;
 const STRIP_MOST = 240;
+/** Below this width a strip has upright tiles, so that three fit beside one another. */
+const PHONE_WIDTH = 500;
 
 /**
  * The columns and tile size that show the most picture for `count` equal tiles.
@@ -36,7 +41,7 @@ export function bestGrid(count, width, height) {
     // the share of a camera picture that is left when it covers the tile
     const shown = Math.min(w / h, CAMERA_ASPECT) / Math.max(w / h, CAMERA_ASPECT);
     const empty = columns * rows - count;
-    const score = w * h * Math.sqrt(shown) * (1 - 0.02 * empty);
+    const score = w * h * shown ** CROP_WEIGHT * (1 - EMPTY_COST * empty);
     if (score > bestScore) {
       bestScore = score;
       best = { columns, rows, width: w, height: h };
@@ -85,9 +90,9 @@ export function arrangeStage(stage, others, width, height) {
   const upright = height > width;
   const long = upright ? width : height;
   const share = (upright ? height : width) * STRIP_SHARE;
-  const strip = Math.min(STRIP_MOST, Math.max(STRIP_LEAST, share));
+  const strip = Math.min(width < PHONE_WIDTH ? 144 : STRIP_MOST, Math.max(STRIP_LEAST, share));
   const size = upright
-    ? { width: strip * 1.2, height: strip }
+    ? { width: strip * (width < PHONE_WIDTH ? NARROWEST : 1.2), height: strip }
     : { width: strip, height: strip / CAMERA_ASPECT };
   const step = (upright ? size.width : size.height) + GAP;
   const room = Math.max(1, Math.floor((long + GAP) / step));

@@ -72,6 +72,7 @@ const navigation = {
 
   /** @param {string} room @param {boolean} [anyway]  although no device can be used here */
   prejoin(room, anyway = false) {
+    takeToken(room);
     if (!supported()) navigation.ended(room, "unsupported");
     else if (!LocalMedia.possible && !anyway) navigation.ended(room, "insecure");
     else show(prejoinView(navigation, room));

@@ -79,8 +79,7 @@ export function callView(navigation, call) {
     copyButton(room, "primary"));
   const hint = h("p", { class: "muted-hint", role: "status" });
   const element = h("div", { class: "call" },
-    h("h1", { class: "visually-hidden" }, room),
-    h("main", { class: "floor" }, banner, sharing, stage.element, alone, notices.element, hint), panel.element,
+    h("main", { class: "floor" }, h("h1", { class: "visually-hidden" }, room), banner, sharing, stage.element, alone, notices.element, hint), panel.element,
     h("footer", { class: "dock" }, bar.element));
 
   /** @param {boolean} show */

@@ -3,14 +3,15 @@
 import { h, icon } from "../dom.js";
 
 /**
- * @param {{title: string, className?: string, body: (Node | string)[], onClose?: () => void}} options
- *   `title` names a string
+ * @param {{title: string, className?: string, body: (Node | string)[], onClose?: () => void,
+ *   focus?: HTMLElement}} options  `title` names a string; `focus` is the likely next step, else the title is read
  * @returns {HTMLDialogElement} open, and gone from the document once closed
  */
-export function openDialog({ title, className = "", body, onClose }) {
+export function openDialog({ title, className = "", body, onClose, focus }) {
   const id = `dialog-${Math.random().toString(36).slice(2, 8)}`;
+  const heading = h("h2", { id, t: title, tabIndex: -1 });
   const dialog = h("dialog", { class: `dialog ${className}`, "aria-labelledby": id },
-    h("div", { class: "dialog-head" }, h("h2", { id, t: title }),
+    h("div", { class: "dialog-head" }, heading,
       h("button", { class: "quiet", type: "button", label: "dialog.close", onclick: () => dialog.close() }, icon("close"))),
     h("div", { class: "dialog-body" }, ...body));
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
@@ -20,5 +21,6 @@ export function openDialog({ title, className = "", body, onClose }) {
   });
   document.body.append(dialog);
   dialog.showModal();
+  (focus ?? heading).focus();
   return dialog;
 }

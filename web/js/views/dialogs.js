@@ -38,16 +38,17 @@ export function inviteDialog(room) {
     class: "secondary", type: "button",
     onclick: () => void navigator.share({ title: "Clarion", url: link }).catch(() => {}),
   }, icon("share"), h("span", { t: "invite.share" }));
+  const copy = copyButton(room, "primary");
   const code = h("img", {
     class: "qr", alt: "", src: `/api/rooms/${encodeURIComponent(room)}/qr.svg`, width: 176, height: 176,
   });
   const codeBox = h("figure", { class: "qr-box" }, code, h("figcaption", { t: "invite.qr" }));
   code.addEventListener("error", () => codeBox.remove());
   openDialog({
-    title: "invite.title", className: "invite",
+    title: "invite.title", className: "invite", focus: copy,
     body: [
       h("p", { t: takeToken(room) ? "invite.with-token" : "invite.text" }), field,
-      h("div", { class: "actions" }, copyButton(room, "primary"), share || ""), codeBox,
+      h("div", { class: "actions" }, copy, share || ""), codeBox,
     ],
   });
 }
@@ -99,11 +100,10 @@ export function moreDialog(entries) {
 
 /** @param {() => void} unblock  plays the sound; called within the touch */
 export function soundDialog(unblock) {
+  const tap = h("button", { class: "primary large", type: "button" }, icon("speaker"), h("span", { t: "sound.tap" }));
   const dialog = openDialog({
-    title: "sound.title", className: "sound",
-    body: [h("p", { t: "sound.text" }), h("div", { class: "actions" }, h("button", {
-      class: "primary large", type: "button", onclick: () => dialog.close(),
-    }, icon("speaker"), h("span", { t: "sound.tap" })))],
-    onClose: unblock,
+    title: "sound.title", className: "sound", focus: tap, onClose: unblock,
+    body: [h("p", { t: "sound.text" }), h("div", { class: "actions" }, tap)],
   });
+  tap.addEventListener("click", () => dialog.close());
 }
