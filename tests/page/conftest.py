@@ -74,12 +74,17 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-type_of_open = Callable[..., Page]
+OpenPage = Callable[..., Page]
+
+
+def refused(text: str) -> list[str]:
+    """The message, if it says that the policy refused something."""
+    return [text] if "Content Security" in text else []
 
 
 @pytest.fixture
-def open_page(browser: Browser, server: str, request: pytest.FixtureRequest) -> Iterator[type_of_open]:
-    """Opens pages; any error in one that the test does not expect fails the test."""
+def open_page(browser: Browser, server: str) -> Iterator[OpenPage]:
+    """Opens pages; an error in one fails the test."""
     contexts: list[BrowserContext] = []
     errors: list[str] = []
 
@@ -88,17 +93,18 @@ def open_page(browser: Browser, server: str, request: pytest.FixtureRequest) -> 
         locale: str = "en", viewport: dict[str, int] = WIDE, preferences: dict[str, Any] | None = None,
     ) -> Page:
         context = browser.new_context(
-            viewport=viewport, color_scheme=theme, locale=locale,  # type: ignore[arg-type]  # literals of playwright
-            has_touch=viewport is PHONE, is_mobile=viewport is PHONE, reduced_motion="reduce", base_url=server,
+            viewport=viewport, color_scheme=theme, locale=locale,  # type: ignore[arg-type]  # literals
+            has_touch=viewport is PHONE, is_mobile=viewport is PHONE,
+            reduced_motion="reduce", base_url=server,
         )
         contexts.append(context)
         context.set_default_timeout(10_000)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
+        page.on("console", lambda message: errors.extend(refused(message.text)))
         if preferences is not None:
-            stored = json.dumps(json.dumps(preferences))
-            page.add_init_script(f"localStorage.getItem('clarion.preferences') ?? localStorage.setItem('clarion.preferences', {stored})")
+            key, stored = "clarion.preferences", json.dumps(json.dumps(preferences))
+            page.add_init_script(f"localStorage.getItem('{key}') ?? localStorage.setItem('{key}', {stored})")
         if fake is not None:
             page.add_init_script(path=HERE / "fake_server.js")
             page.add_init_script(f"Object.assign(window.fake, {json.dumps(fake)})")
@@ -110,15 +116,16 @@ def open_page(browser: Browser, server: str, request: pytest.FixtureRequest) -> 
     yield open_one
     for context in contexts:
         context.close()
-    if "expects_page_errors" not in request.keywords:
-        assert errors == []
+    assert errors == []
 
 
 @pytest.fixture
-def join(open_page: type_of_open) -> type_of_open:
+def join(open_page: OpenPage) -> OpenPage:
     """Opens a page and enters a room with it."""
 
-    def join_one(name: str = "Sofia", room: str = "test-room", *, ready: str = ".call", **options: Any) -> Page:
+    def join_one(
+        name: str = "Sofia", room: str = "test-room", *, ready: str = ".call", **options: Any
+    ) -> Page:
         page = open_page(f"/r/{room}", **options)
         page.fill("#name", name)
         page.click("form.card button[type=submit]")
@@ -128,7 +135,9 @@ def join(open_page: type_of_open) -> type_of_open:
     return join_one
 
 
-def person(number: int, name: str = "", *, camera: bool = True, muted: bool = False, screen: bool = False) -> dict[str, Any]:
+def person(
+    number: int, name: str = "", *, camera: bool = True, muted: bool = False, screen: bool = False
+) -> dict[str, Any]:
     """A participant of the fake server."""
     publications = [{"id": f"mic-{number}", "kind": "audio", "source": "microphone", "muted": muted}]
     if camera:
@@ -147,7 +156,7 @@ def seen(page: Page, message_type: str) -> list[dict[str, Any]]:
 
 
 def until(page: Page, condition: str) -> None:
-    """Wait for a condition in the page. (Playwright's own wait_for_function needs eval, which our policy forbids.)"""
+    """Wait for a condition in the page (wait_for_function of Playwright needs eval: our policy forbids it)."""
     page.evaluate(f"""() => new Promise((resolve, reject) => {{
         const end = performance.now() + {PATIENCE_MS};
         const look = () => {{

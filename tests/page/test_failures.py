@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import get_args, get_type_hints
 
 import pytest
-from conftest import person, until
+from conftest import OpenPage, person, until
 from playwright.sync_api import Page, expect
 
 from signaling.protocol import Closed, ErrorCode
-
-OPEN = Callable[..., Page]
 
 CLOSED = {
     "left": "You left the call",
@@ -48,7 +45,7 @@ def test_the_tables_hold_every_reason_and_code_of_the_protocol() -> None:
     assert set(ERRORS) == set(get_args(ErrorCode))
 
 
-def test_each_refusal_and_each_end_is_told_apart(join: OPEN) -> None:
+def test_each_refusal_and_each_end_is_told_apart(join: OpenPage) -> None:
     for code, title in ERRORS.items():
         page = join(fake={"mode": {"code": code, "message": "Because."}}, ready=".ending")
         expect(page.locator("h1"), code).to_have_text(title)
@@ -58,7 +55,7 @@ def test_each_refusal_and_each_end_is_told_apart(join: OPEN) -> None:
         page.context.close()
 
 
-def test_each_end_of_a_session_is_told_apart(join: OPEN) -> None:
+def test_each_end_of_a_session_is_told_apart(join: OpenPage) -> None:
     for reason, title in CLOSED.items():
         page = join(fake={})
         until(page, "clarion.state === 'joined'")
@@ -68,7 +65,7 @@ def test_each_end_of_a_session_is_told_apart(join: OPEN) -> None:
         page.context.close()
 
 
-def test_leaving_shows_a_page_from_which_one_can_come_back(join: OPEN) -> None:
+def test_leaving_shows_a_page_from_which_one_can_come_back(join: OpenPage) -> None:
     page = join(fake={})
     page.get_by_role("button", name="Leave the call").click()
     expect(page.locator("h1")).to_have_text(CLOSED["left"])
@@ -78,18 +75,18 @@ def test_leaving_shows_a_page_from_which_one_can_come_back(join: OPEN) -> None:
     until(page, "clarion.state === 'joined'")
 
 
-def test_a_server_that_does_not_answer_is_said_so(join: OPEN) -> None:
+def test_a_server_that_does_not_answer_is_said_so(join: OpenPage) -> None:
     page = join(fake={"mode": "refuse"}, script="Math.random = () => 0", ready=".call")
     expect(page.locator("h1")).to_have_text("The server does not answer", timeout=20_000)
     assert "Try again" in steps(page)
 
 
-def test_a_browser_without_webrtc_is_told_which_ones_work(open_page: OPEN) -> None:
+def test_a_browser_without_webrtc_is_told_which_ones_work(open_page: OpenPage) -> None:
     page = open_page("/r/test-room", script="delete window.RTCPeerConnection")
     expect(page.locator("h1")).to_have_text("This browser cannot hold a call")
 
 
-def test_over_plain_http_one_can_still_watch_and_listen(open_page: OPEN) -> None:
+def test_over_plain_http_one_can_still_watch_and_listen(open_page: OpenPage) -> None:
     page = open_page(
         "/r/test-room", fake={"people": [person(1)]},
         script="Object.defineProperty(Navigator.prototype, 'mediaDevices', {value: undefined})",
@@ -108,7 +105,9 @@ def test_over_plain_http_one_can_still_watch_and_listen(open_page: OPEN) -> None
     ("NotFoundError", "No microphone was found."),
     ("NotReadableError", "another program may be using it"),
 ])
-def test_without_devices_one_is_told_why_and_joins_all_the_same(open_page: OPEN, error: str, sentence: str) -> None:
+def test_without_devices_one_is_told_why_and_joins_all_the_same(
+    open_page: OpenPage, error: str, sentence: str
+) -> None:
     refuse = f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', '{error}'))"
     page = open_page("/r/test-room", fake={"people": [person(1)]}, script=refuse)
     expect(page.locator(".problems")).to_contain_text(sentence)
@@ -118,12 +117,12 @@ def test_without_devices_one_is_told_why_and_joins_all_the_same(open_page: OPEN,
     assert page.evaluate("fake.sent('publish')") == []
 
 
-def test_sound_that_the_browser_holds_back_is_asked_for_with_one_tap(join: OPEN) -> None:
+def test_sound_that_the_browser_holds_back_is_asked_for_with_one_tap(join: OpenPage) -> None:
     page = join(fake={"people": [person(1)]}, script="""
         const play = HTMLMediaElement.prototype.play;
         HTMLMediaElement.prototype.play = function () {
           const refused = this instanceof HTMLAudioElement && !window.touched;
-          return refused ? Promise.reject(new DOMException("touch first", "NotAllowedError")) : play.call(this);
+          return refused ? Promise.reject(new DOMException("touch", "NotAllowedError")) : play.call(this);
         };
     """)
     tap = page.get_by_role("button", name="Tap to hear")
@@ -133,6 +132,6 @@ def test_sound_that_the_browser_holds_back_is_asked_for_with_one_tap(join: OPEN)
     expect(page.locator("dialog")).to_have_count(0)
 
 
-def test_an_address_that_names_no_room_says_so(open_page: OPEN) -> None:
+def test_an_address_that_names_no_room_says_so(open_page: OpenPage) -> None:
     page = open_page("/r/%20%20")
     expect(page.locator("h1")).to_have_text("This is no name for a room")

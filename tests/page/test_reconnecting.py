@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from conftest import person, seen, until
+from conftest import OpenPage, person, seen, until
 from playwright.sync_api import Page, expect
-
-OPEN = Callable[..., Page]
 
 
 @pytest.fixture
-def call(join: OPEN) -> Page:
+def call(join: OpenPage) -> Page:
     page = join(fake={"people": [person(1, "Ada")]})
     until(page, "clarion.state === 'joined' && clarion.publications.camera")
     page.wait_for_selector('[data-tile="person-1"].has-video')
@@ -60,9 +56,8 @@ def test_an_event_that_comes_twice_counts_once(call: Page) -> None:
     until(call, "clarion.participants.length === 3")
     call.evaluate("fake.emit({type: 'participant-left', participant: 'person-2', reason: 'left'})")
     until(call, "clarion.participants.length === 2")
-    call.evaluate(
-        "participant => fake.sockets.at(-1).deliver(JSON.stringify({type: 'participant-joined', participant, seq: fake.seq - 1}))",
-        newcomer)
+    call.evaluate("""participant => fake.sockets.at(-1).deliver(
+        JSON.stringify({type: 'participant-joined', participant, seq: fake.seq - 1}))""", newcomer)
     call.evaluate("fake.emit({type: 'participant-changed', participant: 'person-1', connected: false})")
     expect(call.locator('[data-tile="person-1"]')).to_contain_text("Reconnecting…")
     assert call.evaluate("clarion.participants.length") == 2
@@ -99,7 +94,7 @@ def test_an_ice_restart_follows_a_change_of_network(call: Page) -> None:
     assert first != second
 
 
-def test_the_page_gives_up_in_the_end_and_says_so(join: OPEN) -> None:
+def test_the_page_gives_up_in_the_end_and_says_so(join: OpenPage) -> None:
     page = join(fake={}, script="""
         const later = window.setTimeout;
         window.setTimeout = (run, delay, ...rest) => later(run, Math.min(delay ?? 0, 200), ...rest);
@@ -110,7 +105,7 @@ def test_the_page_gives_up_in_the_end_and_says_so(join: OPEN) -> None:
     assert page.evaluate("fake.sockets.length") == 11, "the first connection and ten attempts"
 
 
-def test_the_token_is_used_to_join_and_does_not_stay_in_the_address(open_page: OPEN) -> None:
+def test_the_token_is_used_to_join_and_does_not_stay_in_the_address(open_page: OpenPage) -> None:
     for path in ("/r/test-room#token=abc.def", "/r/test-room?token=abc.def"):
         page = open_page(path, fake={})
         expect(page.locator("#name")).to_be_visible()
@@ -129,9 +124,10 @@ def test_more_slots_are_offered_when_the_room_outgrows_them(call: Page) -> None:
 
     assert sections(seen(call, "offer")[0]) == 8
     for number in range(2, 7):
-        call.evaluate("participant => fake.emit({type: 'participant-joined', participant})", {
-            **person(number), "publications": []})
+        newcomer = person(number)
+        _microphone, camera = newcomer.pop("publications")
+        call.evaluate("event => fake.emit(event)", {"type": "participant-joined", "participant": newcomer})
         call.evaluate("event => fake.emit(event)", {
-            "type": "published", "participant": f"person-{number}", "publication": person(number)["publications"][1]})
+            "type": "published", "participant": newcomer["id"], "publication": camera})
     until(call, "fake.sent('offer').length === 2")
     assert sections(seen(call, "offer")[1]) == 12

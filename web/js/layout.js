@@ -1,7 +1,8 @@
 /** Where the tiles go: pure geometry, in CSS pixels. */
 
 /** @typedef {{x: number, y: number, width: number, height: number}} Box */
-/** @typedef {{boxes: Map<string, Box>, hidden: string[]}} Arrangement */
+/** `more` is the place of the button for those who are hidden. */
+/** @typedef {{boxes: Map<string, Box>, hidden: string[], more: Box | null}} Arrangement */
 
 const GAP = 12;
 /** Width to height of a camera picture, and how far a tile may stray from it before it is letterboxed. */
@@ -63,20 +64,24 @@ export function arrangeGrid(ids, width, height) {
     count -= 1;
     grid = bestGrid(count, width, height);
   }
-  const boxes = new Map();
+  const shown = count < ids.length ? ids.slice(0, count - 1) : ids;
+  /** @type {Map<string, Box>} */ const boxes = new Map();
+  /** @type {Box | null} */ let more = null;
   const top = (height - grid.rows * grid.height - (grid.rows - 1) * GAP) / 2;
   for (let index = 0; index < count; index += 1) {
     const row = Math.floor(index / grid.columns);
     const inRow = Math.min(grid.columns, count - row * grid.columns);
     const left = (width - inRow * grid.width - (inRow - 1) * GAP) / 2;
-    boxes.set(ids[index], {
+    const box = {
       x: left + (index - row * grid.columns) * (grid.width + GAP),
       y: top + row * (grid.height + GAP),
       width: grid.width,
       height: grid.height,
-    });
+    };
+    if (index < shown.length) boxes.set(shown[index], box);
+    else more = box;
   }
-  return { boxes, hidden: ids.slice(count) };
+  return { boxes, hidden: ids.slice(shown.length), more };
 }
 
 /**
@@ -86,7 +91,7 @@ export function arrangeGrid(ids, width, height) {
  * @returns {Arrangement}
  */
 export function arrangeStage(stage, others, width, height) {
-  if (others.length === 0) return { boxes: new Map([[stage, { x: 0, y: 0, width, height }]]), hidden: [] };
+  if (others.length === 0) return { boxes: new Map([[stage, { x: 0, y: 0, width, height }]]), hidden: [], more: null };
   const upright = height > width;
   const long = upright ? width : height;
   const share = (upright ? height : width) * STRIP_SHARE;
@@ -96,17 +101,17 @@ export function arrangeStage(stage, others, width, height) {
     : { width: strip, height: strip / CAMERA_ASPECT };
   const step = (upright ? size.width : size.height) + GAP;
   const room = Math.max(1, Math.floor((long + GAP) / step));
-  const shown = others.slice(0, room);
-  const start = (long - shown.length * step + GAP) / 2;
+  const shown = others.length > room ? others.slice(0, room - 1) : others;
+  const places = Math.min(others.length, room);
+  const start = (long - places * step + GAP) / 2;
+  const place = (/** @type {number} */ index) => (upright
+    ? { x: start + index * step, y: height - strip, ...size }
+    : { x: width - strip, y: start + index * step, ...size });
   const boxes = new Map([[stage, upright
     ? { x: 0, y: 0, width, height: height - strip - GAP }
     : { x: 0, y: 0, width: width - strip - GAP, height }]]);
-  shown.forEach((id, index) => {
-    boxes.set(id, upright
-      ? { x: start + index * step, y: height - strip, ...size }
-      : { x: width - strip, y: start + index * step, ...size });
-  });
-  return { boxes, hidden: others.slice(room) };
+  shown.forEach((id, index) => boxes.set(id, place(index)));
+  return { boxes, hidden: others.slice(shown.length), more: shown.length < places ? place(places - 1) : null };
 }
 
 /**
@@ -125,6 +130,7 @@ export function arrangePair(other, self, width, height) {
       [self, { x: width - own.width - 16, y: height - own.height - 16, ...own }],
     ]),
     hidden: [],
+    more: null,
   };
 }
 

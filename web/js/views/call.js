@@ -151,7 +151,9 @@ export function callView(navigation, call) {
   };
   const onNotice = (/** @type {Event} */ event) => {
     const { key, values } = /** @type {CustomEvent} */ (event).detail;
-    notices.say(key, values);
+    // to have joined is seen; those who do not see it are told
+    if (key === "notice.you-joined") notices.tell(key, values);
+    else notices.say(key, values);
   };
 
   call.addEventListener("change", update);

@@ -11,11 +11,15 @@ export class Notices {
   #live = document.getElementById("live");
   /** @type {Set<number>} */ #timers = new Set();
 
+  /** Read out only. @param {string} key @param {Record<string, string>} [values] */
+  tell(key, values = {}) {
+    if (this.#live) this.#live.textContent = t(key, values);
+  }
+
   /** @param {string} key @param {Record<string, string>} [values] */
   say(key, values = {}) {
-    const text = t(key, values);
-    if (this.#live) this.#live.textContent = text;
-    const notice = h("p", { class: "notice" }, text);
+    this.tell(key, values);
+    const notice = h("p", { class: "notice" }, t(key, values));
     this.element.append(notice);
     while (this.element.children.length > MOST_SHOWN) this.element.firstElementChild?.remove();
     const timer = setTimeout(() => {

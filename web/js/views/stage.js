@@ -3,7 +3,7 @@
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { arrangeGrid, arrangePair, arrangeStage, byImportance } from "../layout.js";
-import { Tile } from "./tile.js";
+import { Tile, placeAt } from "./tile.js";
 
 /** @typedef {import("../roster.js").Person} Person */
 /** @typedef {{id: string, person: Person, isScreen: boolean, publication: string}} Entry */
@@ -89,7 +89,7 @@ export class Stage {
     const entries = this.#entries();
     this.#noticeScreens(entries);
     const stage = this.#stageOf(entries);
-    const { boxes, hidden } = this.#arrange(entries, stage);
+    const { boxes, hidden, more } = this.#arrange(entries, stage);
     const ids = new Set(entries.map((entry) => entry.id));
     for (const [id, tile] of this.#tiles) {
       if (ids.has(id)) continue;
@@ -113,7 +113,7 @@ export class Stage {
       tile.element.classList.toggle("on-stage", entry.id === stage);
       tile.element.classList.toggle("floating", floating && entry.person.isSelf);
     }
-    this.#more.hidden = hidden.length === 0;
+    placeAt(this.#more, more);
     if (hidden.length > 0) this.#more.textContent = t("call.more-people", { count: hidden.length });
     this.#watch(entries, stage, boxes, hidden.length > 0);
   }

@@ -7,6 +7,18 @@ import { hue, initials } from "../rooms.js";
 const TONES = 8;
 
 /**
+ * @param {HTMLElement} element
+ * @param {import("../layout.js").Box | null | undefined} box  none: no room for this element
+ */
+export function placeAt(element, box) {
+  element.hidden = !box;
+  if (!box) return;
+  element.style.transform = `translate(${Math.round(box.x)}px, ${Math.round(box.y)}px)`;
+  element.style.width = `${Math.floor(box.width)}px`;
+  element.style.height = `${Math.floor(box.height)}px`;
+}
+
+/**
  * @typedef {object} TileState
  * @property {string} name
  * @property {boolean} isSelf
@@ -81,12 +93,8 @@ export class Tile {
 
   /** @param {import("../layout.js").Box | undefined} box  undefined: no room for this tile */
   place(box) {
-    const { style } = this.element;
-    this.element.hidden = !box;
+    placeAt(this.element, box);
     if (!box) return;
-    style.transform = `translate(${Math.round(box.x)}px, ${Math.round(box.y)}px)`;
-    style.width = `${Math.floor(box.width)}px`;
-    style.height = `${Math.floor(box.height)}px`;
     this.element.classList.toggle("small", box.width < 260);
     this.#avatar.style.setProperty("--avatar", `${Math.round(Math.min(128, Math.min(box.width, box.height) * 0.42))}px`);
   }
