@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import logging
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
@@ -96,7 +97,7 @@ class Call:
         self._media.remb = self._remb
         self._roster = Roster()
         self._assigned: dict[str, str] = {}
-        self._streams: list[EventStream] = []
+        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()  # a stream nobody holds is not filled
         self._started = time.monotonic()
         self._reconnect = asyncio.Event()
         self._fresh = False
@@ -192,7 +193,7 @@ class Call:
         if self._ended.is_set():
             stream.end()
         else:
-            self._streams.append(stream)
+            self._streams.add(stream)
         return stream
 
     async def wait_ended(self) -> str:

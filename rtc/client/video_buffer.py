@@ -71,6 +71,8 @@ class VideoBuffer:
         """Whole frames in order; the consumer takes them from the left."""
         self.needs_keyframe = True
         """Nothing can be decoded until a key frame comes."""
+        self.overflowed = False
+        """True while a key frame is needed just because nobody took the frames."""
         self.given_up = 0
         """Frames, or holes between frames, that were not waited for any longer."""
         self.malformed = 0
@@ -114,6 +116,7 @@ class VideoBuffer:
         """The consumer has fallen behind: go on at the next key frame."""
         self.frames.clear()
         self._abandon()
+        self.overflowed = True
 
     def _advance(self, now: float) -> None:
         """Emit frames while the next packet is there."""
@@ -158,7 +161,7 @@ class VideoBuffer:
         self.needs_keyframe = True
 
     def _start_at(self, sequence: int) -> None:
-        self.needs_keyframe = False
+        self.needs_keyframe = self.overflowed = False
         self._next = self._scan = sequence
         self._stuck_since = None
         for number in [n for n in self._packets if n < sequence]:

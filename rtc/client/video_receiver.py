@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -74,6 +74,7 @@ class VideoReceiver:
         self._timestamps = Unwrapper(bits=32)
         self._decoder: tuple[str, Decoder] | None = None
         self._arrived = asyncio.Event()
+        self._readers = 0
         self._last_frame_at: float | None = None
         self.first_frame_at: float | None = None
         """When the first whole frame had arrived."""
@@ -102,8 +103,6 @@ class VideoReceiver:
         self.buffer.insert(extended, packet, codec, now=now)
         if len(self.buffer.frames) > before:
             self._frame_arrived(now)
-        elif self.buffer.needs_keyframe:
-            self.keyframes.want()
 
     def feedback(self, *, now: float, rtt: float | None) -> list[RtcpPacket]:
         """Feedback to send now: call it every 10 to 20 ms."""
@@ -112,7 +111,9 @@ class VideoReceiver:
         lost = [number for number in self._nack.due(now=now, rtt=rtt) if self.buffer.missing(number)]
         if lost:
             out.append(GenericNack(self._local_ssrc, self.ssrc, tuple(number & 0xFFFF for number in lost)))
-        if self.buffer.needs_keyframe and self._counts.frames_received:
+        # Nobody else shall pay for key frames that nobody here would see.
+        wanted = self._counts.packets and (self._readers or not self.buffer.overflowed)
+        if self.buffer.needs_keyframe and wanted:
             self.keyframes.want()
         if self.keyframes.due(now=now, rtt=rtt):
             out.append(PictureLossIndication(self._local_ssrc, self.ssrc))
@@ -127,7 +128,11 @@ class VideoReceiver:
         while True:
             while not self.buffer.frames:
                 self._arrived.clear()
-                await self._arrived.wait()
+                self._readers += 1
+                try:
+                    await self._arrived.wait()
+                finally:
+                    self._readers -= 1
             frame = self.buffer.frames.popleft()
             loop = asyncio.get_running_loop()
             pictures = await loop.run_in_executor(self._executor, self._decode, frame)
@@ -143,12 +148,13 @@ class VideoReceiver:
 
     def statistics(self) -> VideoReceiverStatistics:
         """Counters since the start."""
-        counts = self._counts
-        counts.packets_lost = max(0, self.reception.lost)
-        counts.repaired = self._nack.recovered
-        counts.given_up = self.buffer.given_up
-        counts.keyframe_requests = self.keyframes.requests
-        return counts
+        return replace(
+            self._counts,
+            packets_lost=max(0, self.reception.lost),
+            repaired=self._nack.recovered,
+            given_up=self.buffer.given_up,
+            keyframe_requests=self.keyframes.requests,
+        )
 
     def _frame_arrived(self, now: float) -> None:
         self._counts.frames_received += 1

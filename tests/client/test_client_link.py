@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 import random
@@ -263,7 +264,7 @@ async def test_a_hole_that_nothing_repairs_costs_a_key_frame_not_seventeen_secon
     assert receiver.statistics().given_up == 1
 
 
-async def test_a_reader_that_never_reads_costs_bounded_memory_and_gets_the_present_when_it_comes() -> None:
+async def test_video_that_nobody_reads_costs_bounded_memory_and_no_key_frames_until_somebody_does() -> None:
     with ThreadPoolExecutor(1) as executor:
         stream = OutgoingStream(ssrc=7, clock_rate=90000)
         sender = VideoSender(stream, codec="VP8", payload_type=97, send_time_id=None, executor=executor)
@@ -272,9 +273,18 @@ async def test_a_reader_that_never_reads_costs_bounded_memory_and_gets_the_prese
             for packet in await sender.encode(bars(index), now=index / 30):
                 receiver.receive(RtpPacket.parse(packet), now=index / 30)
             assert len(receiver.buffer.frames) <= 64
+            assert not receiver.feedback(now=index / 30, rtt=0.02)
+        reading = asyncio.create_task(receiver.next_picture())
+        while not reading.done():
+            index += 1
+            for packet in await sender.encode(bars(index), now=index / 30):
+                receiver.receive(RtpPacket.parse(packet), now=index / 30)
+            await asyncio.sleep(0)
             if any(isinstance(f, PictureLossIndication) for f in receiver.feedback(now=index / 30, rtt=0.02)):
                 sender.request_keyframe()
-        assert shows_bars(await receiver.next_picture())
+            assert index < 400
+        assert shows_bars(reading.result())
+        assert reading.result().pts is not None
 
 
 @pytest.mark.parametrize("bitrate", [0, 30_000, 250_000, 400_000, 999_999, 5_000_000])
