@@ -12,7 +12,7 @@ import json
 import signal
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import typer
 from rich.console import Console
@@ -57,12 +57,12 @@ def join_command(
     """Join a call: play a media file into it, record it, and print how well it went."""
     console = Console(stderr=True)
     try:
-        server, room = parse_invite(url)
+        server, room, invited = parse_invite(url)
         statistics = asyncio.run(
-            run(server, room, play, record, seconds, name=name, token=token, loop=loop, console=console)
+            run(server, room, play, record, seconds, name=name, token=token or invited, loop=loop, console=console)
         )
     except (CallError, PlayerError, RecorderError) as problem:
-        console.print(f"clarion join: {problem}", style="red", markup=False, highlight=False)
+        console.print(f"clarion join: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps(as_object(statistics)))
@@ -70,8 +70,11 @@ def join_command(
         Console().print(summary(statistics))
 
 
-def parse_invite(url: str) -> tuple[str, str]:
-    """Server address and room of an invite link (http://host/r/ROOM). Raises JoinError."""
+def parse_invite(url: str) -> tuple[str, str, str]:
+    """Server address, room and token ("" without one) of an invite link, http://host/r/ROOM#token=TOKEN.
+
+    Raises JoinError.
+    """
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - reading it checks it
@@ -81,7 +84,8 @@ def parse_invite(url: str) -> tuple[str, str]:
     room = unquote(room.strip("/"))
     if parts.scheme not in {"http", "https"} or not parts.netloc or not marker or before or not room:
         raise JoinError("bad-address", f"{url!r} is not an invite link like http://host:8080/r/ROOM")
-    return f"{parts.scheme}://{parts.netloc}", room
+    token = parse_qs(parts.fragment).get("token", [""])[0]
+    return f"{parts.scheme}://{parts.netloc}", room, token
 
 
 async def run(

@@ -7,6 +7,7 @@ the connection does. Events are acknowledged, and those of a break are sent agai
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Callable
@@ -301,5 +302,6 @@ def _reason(problem: BaseException) -> str:
     if isinstance(problem, aiohttp.WSServerHandshakeError):
         return f"the server answered {problem.status}"
     if isinstance(problem, aiohttp.ClientConnectorError):
-        return problem.os_error.strerror or "connection failed"
+        number = problem.os_error.errno
+        return os.strerror(number).lower() if number else str(problem.os_error)
     return str(problem) or type(problem).__name__

@@ -180,11 +180,12 @@ async def test_a_recording_is_as_long_as_the_call(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("http://host:8080/r/room", ("http://host:8080", "room")),
-        ("https://host/r/a%20b/", ("https://host", "a b")),
+        ("http://host:8080/r/room", ("http://host:8080", "room", "")),
+        ("https://host/r/a%20b/", ("https://host", "a b", "")),
+        ("https://host/r/x#token=ab.cd_e-f", ("https://host", "x", "ab.cd_e-f")),
     ],
 )
-def test_an_invite_link_is_understood(url: str, expected: tuple[str, str]) -> None:
+def test_an_invite_link_is_understood(url: str, expected: tuple[str, str, str]) -> None:
     assert parse_invite(url) == expected
 
 
