@@ -59,7 +59,17 @@ def join_command(
     try:
         server, room, invited = parse_invite(url)
         statistics = asyncio.run(
-            run(server, room, play, record, seconds, name=name, token=token or invited, loop=loop, console=console)
+            run(
+                server,
+                room,
+                play,
+                record,
+                seconds,
+                name=name,
+                token=token or invited,
+                loop=loop,
+                console=console,
+            )
         )
     except (CallError, PlayerError, RecorderError) as problem:
         console.print(f"clarion join: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)

@@ -302,6 +302,6 @@ def _reason(problem: BaseException) -> str:
     if isinstance(problem, aiohttp.WSServerHandshakeError):
         return f"the server answered {problem.status}"
     if isinstance(problem, aiohttp.ClientConnectorError):
-        number = problem.os_error.errno
-        return os.strerror(number).lower() if number else str(problem.os_error)
+        number = problem.os_error.errno or 0
+        return os.strerror(number).lower() if number > 0 else "there is no such host"
     return str(problem) or type(problem).__name__
