@@ -156,7 +156,7 @@ def seen(page: Page, message_type: str) -> list[dict[str, Any]]:
 
 
 def until(page: Page, condition: str) -> None:
-    """Wait for a condition in the page (wait_for_function of Playwright needs eval: our policy forbids it)."""
+    """Wait for a condition in the page (its own wait_for_function needs eval: our policy forbids it)."""
     page.evaluate(f"""() => new Promise((resolve, reject) => {{
         const end = performance.now() + {PATIENCE_MS};
         const look = () => {{

@@ -64,7 +64,7 @@ export class Call extends EventTarget {
     this.audio.addEventListener("blocked", () => this.dispatchEvent(new Event("blocked")));
     addEventListener("pagehide", this.#pageHidden);
     addEventListener("online", this.#networkChanged);
-    this.#connectionInfo?.addEventListener("change", this.#networkChanged);
+    this.#connectionInfo?.addEventListener("change", this.#connectionInfoChanged);
     this.#settleTimer = setInterval(() => { if (this.roster.settle()) this.#changed(); }, 200);
     signaling.start();
   }
@@ -202,8 +202,17 @@ export class Call extends EventTarget {
     this.#changed();
   }
 
-  /** @type {EventTarget | undefined} */
+  /** Where the browser tells it (on phones): whether this is Wi-Fi or mobile data. */
+  /** @type {(EventTarget & {type?: string}) | undefined} */
   #connectionInfo = /** @type {any} */ (navigator).connection;
+  #connectionType = this.#connectionInfo?.type;
+
+  /** The event also comes for every new guess of the speed, which is no reason to do anything. */
+  #connectionInfoChanged = () => {
+    if (this.#connectionInfo?.type === this.#connectionType) return;
+    this.#connectionType = this.#connectionInfo?.type;
+    this.#networkChanged();
+  };
 
   #networkChanged = () => {
     if (this.#peer && this.state !== "joining") this.#negotiate({ iceRestart: true });
@@ -244,7 +253,7 @@ export class Call extends EventTarget {
     clearTimeout(this.#rebuildTimer);
     removeEventListener("pagehide", this.#pageHidden);
     removeEventListener("online", this.#networkChanged);
-    this.#connectionInfo?.removeEventListener("change", this.#networkChanged);
+    this.#connectionInfo?.removeEventListener("change", this.#connectionInfoChanged);
     this.media.removeEventListener("change", this.#localChange);
     this.#peer?.close();
     this.audio.close();

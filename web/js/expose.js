@@ -13,9 +13,11 @@ export function expose(call) {
       return call.roster.selfId;
     },
     get participants() {
-      return [...call.roster.people.values()].map(({ id, name, kind, connected, isSelf, speaking, publications }) => ({
-        id, name, kind, connected, isSelf, speaking, publications: [...publications.values()].map((one) => ({ ...one })),
-      }));
+      return [...call.roster.people.values()].map((person) => {
+        const { id, name, kind, connected, isSelf, speaking } = person;
+        const publications = [...person.publications.values()].map((one) => ({ ...one }));
+        return { id, name, kind, connected, isSelf, speaking, publications };
+      });
     },
     /** What we publish, by source. */
     get publications() {

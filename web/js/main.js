@@ -81,25 +81,33 @@ const navigation = {
 
 /** @typedef {typeof navigation} Navigation */
 
-function route() {
+/** @returns {string | null} the room of the address, "" when it names none, null on the start page */
+function roomOfAddress() {
   const match = /^\/r\/([^/]+)\/?$/.exec(location.pathname);
-  if (!match) {
-    document.title = t("app.title");
-    show(startView(navigation));
-    return;
-  }
-  let room = "";
+  if (!match) return null;
   try {
-    room = normaliseRoom(decodeURIComponent(match[1]));
+    return normaliseRoom(decodeURIComponent(match[1]));
   } catch {
-    // an address with broken escapes names no room
+    return ""; // broken escapes
   }
+}
+
+function setTitle() {
+  const room = roomOfAddress();
   document.title = room ? t("app.room-title", { room }) : t("app.title");
-  if (room) navigation.prejoin(room);
+}
+
+function route() {
+  const room = roomOfAddress();
+  setTitle();
+  if (room === null) show(startView(navigation));
+  else if (room) navigation.prejoin(room);
   else navigation.ended("", "bad-room");
 }
 
 addEventListener("popstate", route);
+document.addEventListener("language", setTitle);
 loadLanguage(chooseLanguage(preferences().language, navigator.languages)).then(route).catch(() => {
-  app.replaceChildren(h("p", { class: "noscript" }, "Clarion could not be loaded. Please reload the page. 加载失败，请刷新页面。"));
+  const text = "Clarion could not be loaded. Please reload the page. 加载失败，请刷新页面。";
+  app.replaceChildren(h("p", { class: "noscript" }, text));
 });

@@ -39,6 +39,8 @@ export class LocalMedia extends EventTarget {
   /** @type {MediaDeviceInfo[]} */
   devices = [];
   /** @type {"user" | "environment" | ""} */ #facing = "";
+  /** Whether the browser is asking the user just now. */
+  asking = false;
   #stopped = false;
   /** One request at a time for each device, so that quick toggles cannot leave a track behind. */
   /** @type {Record<Device, Promise<void>>} */
@@ -61,6 +63,8 @@ export class LocalMedia extends EventTarget {
   /** Open what the user had on last time, with one question for both where possible. */
   async open() {
     const { microphone, camera } = this.state;
+    this.asking = LocalMedia.possible && (microphone.on || camera.on);
+    this.#changed();
     if (!LocalMedia.possible) {
       microphone.problem = camera.problem = "insecure";
       microphone.on = camera.on = false;
@@ -83,6 +87,8 @@ export class LocalMedia extends EventTarget {
       if (microphone.on) await this.set("microphone", true, false);
       if (camera.on) await this.set("camera", true, false);
     }
+    this.asking = false;
+    this.#changed();
     await this.refreshDevices();
   }
 

@@ -9,6 +9,7 @@ import { controlBar } from "./controls.js";
 import { copyButton, inviteDialog, keysDialog, moreDialog, settingsDialog, soundDialog } from "./dialogs.js";
 import { Notices } from "./notices.js";
 import { peoplePanel } from "./people.js";
+import { PROBLEMS } from "./problems.js";
 import { Stage } from "./stage.js";
 
 /** Milliseconds for which the hint to a muted speaker stays, and until it may come again. */
@@ -25,19 +26,13 @@ export function callView(navigation, call) {
   const { room } = call.entry;
   const notices = new Notices();
   const stage = new Stage(call, () => togglePeople(true));
-  const problem = (/** @type {import("../media.js").Device} */ device) => {
-    const { problem: why } = media.state[device];
-    if (why === "denied") notices.say(device === "microphone" ? "problem.microphone.denied" : "problem.camera.denied");
-    else if (why === "missing") notices.say(device === "microphone" ? "problem.microphone.missing" : "problem.camera.missing");
-    else if (why === "busy") notices.say(device === "microphone" ? "problem.microphone.busy" : "problem.camera.busy");
-    else if (why === "insecure") notices.say("problem.insecure");
-  };
   /** @param {import("../media.js").Device} device */
   const flip = async (device) => {
     if (!call.permissions.canPublish) return;
     const { on, track } = media.state[device];
     await media.set(device, !(on && track));
-    problem(device);
+    const key = PROBLEMS[device][media.state[device].problem];
+    if (key) notices.say(key);
   };
 
   const actions = {
@@ -62,9 +57,13 @@ export function callView(navigation, call) {
       navigation.ended(room, "left");
     },
     more: () => moreDialog([
-      ...(call.permissions.canPublish && LocalMedia.canShareScreen
-        ? [{ icon: "screen", text: media.screen.video ? "control.stop-share" : "control.share", run: actions.screen }] : []),
-      { icon: stage.staged ? "grid" : "spotlight", text: stage.staged ? "control.grid" : "control.spotlight", run: actions.layout },
+      ...(call.permissions.canPublish && LocalMedia.canShareScreen ? [{
+        icon: "screen", text: media.screen.video ? "control.stop-share" : "control.share", run: actions.screen,
+      }] : []),
+      {
+        icon: stage.staged ? "grid" : "spotlight", text: stage.staged ? "control.grid" : "control.spotlight",
+        run: actions.layout,
+      },
       { icon: "settings", text: "control.settings", run: actions.settings },
     ]),
   };
@@ -79,7 +78,9 @@ export function callView(navigation, call) {
     copyButton(room, "primary"));
   const hint = h("p", { class: "muted-hint", role: "status" });
   const element = h("div", { class: "call" },
-    h("main", { class: "floor" }, h("h1", { class: "visually-hidden" }, room), banner, sharing, stage.element, alone, notices.element, hint), panel.element,
+    h("main", { class: "floor" },
+      h("h1", { class: "visually-hidden" }, room), banner, sharing, stage.element, alone, notices.element, hint),
+    panel.element,
     h("footer", { class: "dock" }, bar.element));
 
   /** @param {boolean} show */
@@ -122,15 +123,16 @@ export function callView(navigation, call) {
     sharing.hidden = !media.screen.video;
     alone.hidden = call.state === "joining" || call.roster.people.size > 1;
     element.classList.toggle("is-alone", !alone.hidden);
+    const transport = call.peer?.connection.connectionState ?? "new";
+    const interrupted = transport === "disconnected" || transport === "failed";
     setContent(banner, call.state === "joining" ? t("call.joining")
-      : call.state === "reconnecting" ? t("call.reconnecting")
-        : call.peer?.connection.connectionState === "connected" || call.peer?.connection.connectionState === "new"
-          || call.peer?.connection.connectionState === "connecting" ? "" : t("call.media-lost"));
+      : call.state === "reconnecting" ? t("call.reconnecting") : interrupted ? t("call.media-lost") : "");
   };
 
   /** @param {KeyboardEvent} event */
   const onKey = (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || document.querySelector("dialog[open]")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (document.querySelector("dialog[open]")) return;
     const target = /** @type {HTMLElement} */ (event.target);
     if (target.closest?.("input, textarea, select, [contenteditable]")) return;
     /** @type {Record<string, () => void>} */
@@ -159,7 +161,9 @@ export function callView(navigation, call) {
   call.addEventListener("change", update);
   call.addEventListener("notice", onNotice);
   call.addEventListener("blocked", () => {
-    if (!document.querySelector("dialog.sound")) soundDialog(() => call.audio.unblock());
+    const unblock = () => call.audio.unblock();
+    addEventListener("pointerdown", unblock, { once: true }); // any touch will do
+    if (!document.querySelector("dialog.sound")) soundDialog(unblock);
   });
   media.addEventListener("fallback", onFallback);
   stage.element.addEventListener("layout", update);

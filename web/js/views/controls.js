@@ -59,7 +59,8 @@ export function controlBar(call, stage, actions) {
   const clock = h("time", { class: "clock" });
   const element = h("div", { class: "bar" },
     h("div", { class: "bar-room" }, h("span", { class: "bar-name" }, call.entry.room), clock),
-    h("div", { class: "bar-main", role: "toolbar", label: "call.controls" }, microphone, camera, flip, screen, layout, more, leave),
+    h("div", { class: "bar-main", role: "group", label: "call.controls" },
+      microphone, camera, flip, screen, layout, more, leave),
     h("div", { class: "bar-side" }, people, invite, settings, keys));
 
   const started = performance.now();

@@ -12,7 +12,9 @@ export function openDialog({ title, className = "", body, onClose, focus }) {
   const heading = h("h2", { id, t: title, tabIndex: -1 });
   const dialog = h("dialog", { class: `dialog ${className}`, "aria-labelledby": id },
     h("div", { class: "dialog-head" }, heading,
-      h("button", { class: "quiet", type: "button", label: "dialog.close", onclick: () => dialog.close() }, icon("close"))),
+      h("button", {
+        class: "quiet", type: "button", label: "dialog.close", onclick: () => dialog.close(),
+      }, icon("close"))),
     h("div", { class: "dialog-body" }, ...body));
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   dialog.addEventListener("close", () => {

@@ -33,7 +33,9 @@ export function copyButton(room, className) {
 /** @param {string} room */
 export function inviteDialog(room) {
   const link = linkTo(room);
-  const field = h("input", { type: "text", readOnly: true, value: link, label: "invite.link", onfocus: () => field.select() });
+  const field = h("input", {
+    type: "text", readOnly: true, value: link, label: "invite.link", onfocus: () => field.select(),
+  });
   const share = typeof navigator.share === "function" && h("button", {
     class: "secondary", type: "button",
     onclick: () => void navigator.share({ title: "Clarion", url: link }).catch(() => {}),
@@ -102,8 +104,11 @@ export function moreDialog(entries) {
 export function soundDialog(unblock) {
   const tap = h("button", { class: "primary large", type: "button" }, icon("speaker"), h("span", { t: "sound.tap" }));
   const dialog = openDialog({
-    title: "sound.title", className: "sound", focus: tap, onClose: unblock,
+    title: "sound.title", className: "sound", focus: tap,
     body: [h("p", { t: "sound.text" }), h("div", { class: "actions" }, tap)],
   });
-  tap.addEventListener("click", () => dialog.close());
+  tap.addEventListener("click", () => {
+    unblock();
+    dialog.close();
+  });
 }

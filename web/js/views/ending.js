@@ -17,7 +17,9 @@ export const ENDINGS = {
   "shutdown": {
     icon: "clock", title: "ending.shutdown.title", text: "ending.shutdown.text", actions: ["rejoin", "home"],
   },
-  "too-slow": { icon: "plug", title: "ending.too-slow.title", text: "ending.too-slow.text", actions: ["rejoin", "home"] },
+  "too-slow": {
+    icon: "plug", title: "ending.too-slow.title", text: "ending.too-slow.text", actions: ["rejoin", "home"],
+  },
   "lost": { icon: "plug", title: "ending.lost.title", text: "ending.lost.text", actions: ["rejoin", "home"] },
   "unreachable": {
     icon: "plug", title: "ending.unreachable.title", text: "ending.unreachable.text", actions: ["rejoin", "home"],
@@ -54,7 +56,9 @@ export const ENDINGS = {
   "unsupported": {
     icon: "warning", title: "ending.unsupported.title", text: "ending.unsupported.text", actions: ["home"],
   },
-  "insecure": { icon: "lock", title: "ending.insecure.title", text: "ending.insecure.text", actions: ["anyway", "home"] },
+  "insecure": {
+    icon: "lock", title: "ending.insecure.title", text: "ending.insecure.text", actions: ["anyway", "home"],
+  },
 };
 
 /** Codes of the protocol whose page has another name. */
@@ -79,17 +83,15 @@ export function endingOf(how) {
  */
 export function endingView(navigation, room, kind, detail = "") {
   const ending = ENDINGS[kind];
+  /** @param {string} className @param {string} text @param {() => void} onclick */
+  const button = (className, text, onclick) => h("button", { class: className, type: "button", t: text, onclick });
+  const again = kind === "left" || kind === "replaced" ? "ending.rejoin" : "ending.retry";
   /** @type {Record<Action, () => HTMLElement>} */
   const buttons = {
-    rejoin: () => h("button", {
-      class: "primary", type: "button", t: kind === "left" || kind === "replaced" ? "ending.rejoin" : "ending.retry",
-      onclick: () => navigation.prejoin(room, true),
-    }),
-    anyway: () => h("button", {
-      class: "primary", type: "button", t: "ending.anyway", onclick: () => navigation.prejoin(room, true),
-    }),
-    reload: () => h("button", { class: "primary", type: "button", t: "ending.reload", onclick: () => location.reload() }),
-    home: () => h("button", { class: "secondary", type: "button", t: "ending.home", onclick: () => navigation.start() }),
+    rejoin: () => button("primary", again, () => navigation.prejoin(room, true)),
+    anyway: () => button("primary", "ending.anyway", () => navigation.prejoin(room, true)),
+    reload: () => button("primary", "ending.reload", () => location.reload()),
+    home: () => button("secondary", "ending.home", () => navigation.start()),
   };
   const actions = ending.actions.filter((action) => room || action === "home" || action === "reload");
   const element = h("div", { class: "page ending", "data-ending": kind },

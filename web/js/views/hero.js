@@ -17,7 +17,9 @@ function listener(x, y, r, tone) {
   return s("g", { class: `hero-person ${tone}` },
     s("circle", { cx: x, cy: y, r }),
     s("circle", { class: "hero-face", cx: x, cy: y - r * 0.2, r: r * 0.3 }),
-    s("path", { class: "hero-face", d: `M${x - r * 0.55} ${y + r * 0.62}a${r * 0.55} ${r * 0.5} 0 0 1 ${r * 1.1} 0z` }));
+    s("path", {
+      class: "hero-face", d: `M${x - r * 0.55} ${y + r * 0.62}a${r * 0.55} ${r * 0.5} 0 0 1 ${r * 1.1} 0z`,
+    }));
 }
 
 /** @param {number} r @param {number} degrees @returns {[number, number]} a point on a ring */

@@ -14,17 +14,21 @@ const KIND_LABELS = { web: "", python: "people.python", whip: "people.whip" };
 export function peoplePanel(call, stage, actions) {
   const title = h("h2", { id: "people-title" });
   const list = h("ul", { class: "people-list" });
-  const close = h("button", { class: "quiet", type: "button", label: "people.close", onclick: actions.close }, icon("close"));
+  const close = h("button", {
+    class: "quiet", type: "button", label: "people.close", onclick: actions.close,
+  }, icon("close"));
   const element = h("aside", { class: "people", hidden: true, "aria-labelledby": "people-title" },
     h("div", { class: "people-head" }, title, close), list,
-    h("button", { class: "secondary wide", type: "button", onclick: actions.invite }, icon("invite"), h("span", { t: "control.invite" })));
+    h("button", { class: "secondary wide", type: "button", onclick: actions.invite },
+      icon("invite"), h("span", { t: "control.invite" })));
 
   /** @param {import("../roster.js").Person} person */
   const row = (person) => {
     const pinned = stage.pinned === person.id;
     const pin = h("button", {
       class: "quiet", type: "button", "aria-pressed": String(pinned), "data-pin": person.id,
-      "aria-label": t(pinned ? "people.unpin" : "people.pin", { name: person.name }), onclick: () => stage.pin(person.id),
+      "aria-label": t(pinned ? "people.unpin" : "people.pin", { name: person.name }),
+      onclick: () => stage.pin(person.id),
     }, icon(pinned ? "unpin" : "pin"));
     const silent = person.isSelf ? !call.media.state.microphone.on : person.silent;
     const kind = KIND_LABELS[person.kind];
@@ -34,9 +38,11 @@ export function peoplePanel(call, stage, actions) {
         h("span", {}, person.isSelf ? t("tile.you", { name: person.name }) : person.name),
         !person.connected && h("small", { t: "tile.away" }),
         kind && person.connected && h("small", { t: kind })),
-      person.publication("screen") && h("span", { class: "mark-icon", role: "img", label: "people.sharing" }, icon("screen")),
-      h("span", { class: `mark-icon ${silent ? "off" : ""}`, role: "img", label: silent ? "tile.muted" : "people.microphone-on" },
-        icon(silent ? "mic-off" : "mic")),
+      person.publication("screen")
+        && h("span", { class: "mark-icon", role: "img", label: "people.sharing" }, icon("screen")),
+      h("span", {
+        class: `mark-icon ${silent ? "off" : ""}`, role: "img", label: silent ? "tile.muted" : "people.microphone-on",
+      }, icon(silent ? "mic-off" : "mic")),
       pin);
   };
 

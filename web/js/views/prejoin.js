@@ -6,22 +6,12 @@ import { LocalMedia } from "../media.js";
 import { initials } from "../rooms.js";
 import { preferences, remember } from "../store.js";
 import { devicePickers } from "./devices.js";
+import { PROBLEMS } from "./problems.js";
 import { header } from "./shell.js";
 
 const METER_BARS = 12;
 
 /** @typedef {import("../media.js").Device} Device */
-
-/** What is said about a device that gives nothing. @type {Record<Device, Record<string, string>>} */
-const PROBLEMS = {
-  microphone: {
-    denied: "problem.microphone.denied", missing: "problem.microphone.missing", busy: "problem.microphone.busy",
-    insecure: "problem.insecure",
-  },
-  camera: {
-    denied: "problem.camera.denied", missing: "problem.camera.missing", busy: "problem.camera.busy", insecure: "",
-  },
-};
 
 /**
  * @param {import("../main.js").Navigation} navigation
@@ -54,10 +44,12 @@ export function prejoinView(navigation, room) {
   const joinText = h("span", { t: "prejoin.join" });
   const pickers = devicePickers(media);
   const form = h("form", { class: "card", noValidate: true },
-    h("div", { class: "card-head" }, h("p", { class: "eyebrow", t: "prejoin.eyebrow" }), h("h1", { class: "room-title" }, room)),
+    h("div", { class: "card-head" },
+      h("p", { class: "eyebrow", t: "prejoin.eyebrow" }), h("h1", { class: "room-title" }, room)),
     h("div", { class: "field" }, h("label", { for: "name", t: "prejoin.name" }), name, nameProblem),
     h("button", { class: "primary large wide", type: "submit" }, joinText, icon("arrow")),
-    h("details", { class: "device-details", open: innerWidth > 720 }, h("summary", { t: "prejoin.devices" }), pickers.element));
+    h("details", { class: "device-details", open: innerWidth > 720 },
+      h("summary", { t: "prejoin.devices" }), pickers.element));
 
   /** @type {Meter | null} */ let levels = null;
   /** @type {MediaStreamTrack | null} */ let measured = null;
@@ -75,7 +67,7 @@ export function prejoinView(navigation, room) {
     }
     video.classList.toggle("mirrored", camera.track?.getSettings().facingMode !== "environment");
     preview.classList.toggle("has-video", camera.track !== null);
-    setText(status, camera.track ? "prejoin.camera-on" : "prejoin.camera-off");
+    setText(status, camera.track ? "prejoin.camera-on" : media.asking ? "prejoin.asking" : "prejoin.camera-off");
     for (const device of /** @type {Device[]} */ (["microphone", "camera"])) {
       const on = media.state[device].on && media.state[device].track !== null;
       const button = toggles[device];

@@ -81,7 +81,8 @@ export class Stage {
     const speaking = others.filter((entry) => entry.person.speaking).sort((a, b) => b.person.spoke - a.person.spoke);
     const still = others.find((entry) => entry.id === this.#spotlight);
     // whoever has the stage keeps it while speaking, and until somebody else does
-    if (!still || (!still.person.speaking && speaking.length > 0)) this.#spotlight = (speaking[0] ?? others[0])?.id ?? "";
+    const yields = !still || (!still.person.speaking && speaking.length > 0);
+    if (yields) this.#spotlight = (speaking[0] ?? others[0])?.id ?? "";
     return this.#spotlight;
   }
 

@@ -5,6 +5,11 @@ import { t } from "../i18n.js";
 import { hue, initials } from "../rooms.js";
 
 const TONES = 8;
+/** Of a tile's shorter side, and in px. */
+const AVATAR_SHARE = 0.42;
+const AVATAR_MOST = 128;
+/** px: tiles narrower than this have smaller letters. */
+const SMALL = 260;
 
 /**
  * @param {HTMLElement} element
@@ -43,12 +48,13 @@ export class Tile {
   /** @param {string} id @param {(id: string) => void} onPin */
   constructor(id, onPin) {
     this.id = id;
-    this.#pin = h("button", { class: "pin", type: "button", label: "tile.pin", onclick: () => onPin(id) }, icon("pin"));
+    this.#pin = h("button", {
+      class: "pin", type: "button", label: "tile.pin", onclick: () => onPin(id),
+    }, icon("pin"));
     this.element = h("div", { class: "tile", role: "group", "data-tile": id },
       this.#video, this.#avatar, this.#away,
       h("div", { class: "plate" }, this.#micOff, this.#voice, this.#name), this.#pin);
     this.element.addEventListener("dblclick", () => onPin(id));
-    this.#video.disablePictureInPicture = false;
     this.#video.addEventListener("loadeddata", () => this.element.classList.add("has-video"));
     this.#video.addEventListener("resize", () => {
       this.element.classList.toggle("upright", this.#video.videoHeight > this.#video.videoWidth);
@@ -95,8 +101,9 @@ export class Tile {
   place(box) {
     placeAt(this.element, box);
     if (!box) return;
-    this.element.classList.toggle("small", box.width < 260);
-    this.#avatar.style.setProperty("--avatar", `${Math.round(Math.min(128, Math.min(box.width, box.height) * 0.42))}px`);
+    this.element.classList.toggle("small", box.width < SMALL);
+    const avatar = Math.min(AVATAR_MOST, Math.min(box.width, box.height) * AVATAR_SHARE);
+    this.#avatar.style.setProperty("--avatar", `${Math.round(avatar)}px`);
   }
 
   remove() {
