@@ -58,6 +58,7 @@ export function bestGrid(count, width, height) {
  * @returns {Arrangement}
  */
 export function arrangeGrid(ids, width, height) {
+  if (ids.length === 1) return arrangeStage(ids[0], [], width, height);
   let count = Math.min(ids.length, MOST_TILES);
   let grid = bestGrid(count, width, height);
   while (count > 1 && (grid.width < LEAST_WIDTH || grid.height < LEAST_HEIGHT)) {
