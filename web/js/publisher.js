@@ -85,6 +85,11 @@ export class Publisher {
   /** @param {{id: string, muted: boolean}} known @param {boolean} muted */
   async #mute(known, muted) {
     known.muted = muted;
-    await this.command({ type: "mute", publication: known.id, muted });
+    try {
+      await this.command({ type: "mute", publication: known.id, muted });
+    } catch (error) {
+      known.muted = !muted; // so that the next change tries again
+      throw error;
+    }
   }
 }

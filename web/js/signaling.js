@@ -145,9 +145,7 @@ export class Signaling extends EventTarget {
         this.#settle(message.re)?.resolve(message);
         break;
       case "error":
-        if (message.re) this.#settle(message.re)?.reject(new SignalingError(message.code, message.message));
-        else if (message.code === "gone" && this.#session) this.#joinAfresh();
-        else this.#end({ kind: "error", code: message.code, message: message.message });
+        this.#refused(message);
         break;
       case "closed":
         this.#end({ kind: "closed", code: message.reason, message: "" });
@@ -155,6 +153,14 @@ export class Signaling extends EventTarget {
       default:
         this.#emit("event", message);
     }
+  }
+
+  /** @param {import("./types.js").ErrorMessage} error */
+  #refused({ re, code, message }) {
+    if (re) this.#settle(re)?.reject(new SignalingError(code, message));
+    else if (this.#ready) console.warn("the server complains:", message); // and goes on, or says `closed` next
+    else if (code === "gone" && this.#session) this.#joinAfresh();
+    else this.#end({ kind: "error", code, message });
   }
 
   #established() {
