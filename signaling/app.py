@@ -12,7 +12,7 @@ from signaling.config import Settings
 from signaling.keys import DIRECTORY, METRICS, NODE, SESSIONS, SETTINGS
 from signaling.metrics import Metrics
 from signaling.rooms import Directory, Limits
-from signaling.security.middleware import add_security_headers, middlewares
+from signaling.security.middleware import middlewares
 from signaling.session import Sessions
 
 MAX_BODY_BYTES = 256 * 1024
@@ -29,7 +29,6 @@ def create_app(settings: Settings, *, start_node: StartNode | None = None) -> we
     app = web.Application(middlewares=middlewares(settings), client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
     app[METRICS] = Metrics()
-    app.on_response_prepare.append(add_security_headers)
     app.cleanup_ctx.append(_media(start_node or sfu.Node.start))
     app.on_shutdown.append(_shut_down)
     app.router.add_get("/ws", websocket.handle)
@@ -42,7 +41,9 @@ def _media(start_node: StartNode) -> Callable[[web.Application], AsyncIterator[N
     async def run(app: web.Application) -> AsyncIterator[None]:
         settings, metrics = app[SETTINGS], app[METRICS]
         node = await start_node(
-            sfu.NodeSettings(host=settings.media_host, port=settings.udp_port, public_ips=settings.announced_ips)
+            sfu.NodeSettings(
+                host=settings.media_host, port=settings.udp_port, public_ips=settings.announced_ips
+            )
         )
         limits = Limits(settings.max_rooms, settings.max_participants, settings.max_participants_per_room)
         app[NODE] = node

@@ -17,10 +17,12 @@ from rich.console import Console
 from rich.markup import escape as rich_escape
 from rich.text import Text
 
+from rtc.client.cli import join_command
 from signaling import config, logs, tokens
 from signaling.app import create_app
 from signaling.config import ConfigError, Settings
 from signaling.names import InvalidNameError, participant_name, room_name
+from signaling.server import Stop
 from signaling.server import serve as run_server
 
 HOUR = 3600.0
@@ -48,33 +50,31 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _clarion(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     return
 
 
 def serve(**flags: Any) -> None:
-    """Start the service and print the address to open.
-
-    Every flag is also a variable, such as CLARION_HTTP_PORT. Without any, the service runs on this machine only,
-    for trying out. To serve others set CLARION_SECRET, and put TLS in front or give --tls-cert and --tls-key:
-    browsers give camera and microphone to https pages only.
-    """
+    """Start the service and print the address to open."""
     settings = _settings(flags)
     console = Console(highlight=False)
     text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
     logs.configure(json=not text, level=settings.log_level)
     if misspelt := config.unknown_variables(os.environ):
         log.warning("variables that are no settings are ignored", variables=misspelt)
+
+    def started(http_port: int, udp_port: int) -> None:
+        console.print(banner(settings, http_port, udp_port), soft_wrap=True)
+
+    async def run() -> None:
+        stop = Stop()
+        with stop.on_signals():
+            await run_server(create_app(settings), settings, stop=stop, started=started)
+
     try:
-        _run(
-            run_server(
-                create_app(settings),
-                settings,
-                started=lambda http_port, udp_port: console.print(banner(settings, http_port, udp_port)),
-            )
-        )
+        _run(run())
     except ConfigError as error:
         _refuse(error)
 
@@ -93,9 +93,9 @@ def banner(settings: Settings, http_port: int, udp_port: int) -> Text:
         ("Media", f"UDP port {udp_port} at {', '.join(settings.announced_ips)}"),
     ]
     if settings.open:
-        lines.append(("Who", "everybody on this machine; set CLARION_SECRET and CLARION_HTTP_HOST to serve others"))
+        lines.append(("Who", "people at this machine; for others set CLARION_SECRET and CLARION_HTTP_HOST"))
     elif not (settings.tls_cert or settings.url(http_port).startswith("https://") or settings.on_loopback):
-        lines.append(("Note", "browsers need https for camera and microphone: put TLS in front, or set CLARION_TLS_CERT"))
+        lines.append(("Note", "browsers want https for camera and microphone: CLARION_TLS_CERT, or a proxy"))
     if changed := config.changed(settings):
         lines.append(("Set", ", ".join(changed)))
     lines.append(("Stop", "Ctrl+C"))
@@ -106,7 +106,7 @@ def banner(settings: Settings, http_port: int, udp_port: int) -> Text:
     return text
 
 
-def token(
+def token(  # noqa: PLR0917 - options, given by name
     room: Annotated[str, typer.Option(help="Room that the token is for.")],
     name: Annotated[str, typer.Option(help="Name of the participant; empty: asked when joining.")] = "",
     identity: Annotated[str, typer.Option(help="Who this is in your own books; empty: a random one.")] = "",
@@ -122,7 +122,7 @@ def token(
     """
     settings = _settings({})
     if settings.open:
-        _refuse(ConfigError("Set CLARION_SECRET to that of the server; without it the server needs no tokens."))
+        _refuse(ConfigError("Set CLARION_SECRET to that of the server; without one no tokens are needed."))
     try:
         grants = tokens.Grants(
             room=room_name(room),
@@ -149,8 +149,10 @@ def _serve_flags() -> inspect.Signature:
             continue
         default = "" if field.default in (None, ()) else str(field.default)
         option = typer.Option(
-            f"--{name.replace('_', '-')}", help=rich_escape(f"{field.description} [{config.PREFIX}{name.upper()}]"),
-            show_default=default or False, metavar="VALUE",
+            f"--{name.replace('_', '-')}",
+            help=rich_escape(f"{field.description} [{config.PREFIX}{name.upper()}]"),
+            show_default=default or False,
+            metavar="VALUE",
         )
         parameters.append(
             inspect.Parameter(
@@ -161,7 +163,13 @@ def _serve_flags() -> inspect.Signature:
 
 
 serve.__signature__ = _serve_flags()  # type: ignore[attr-defined]  # what Typer reads
-app.command()(serve)
+app.command(
+    help="Start the service and print the address to open.\n\n"
+    "Without any flag it runs on this machine only, for trying out. To serve others set CLARION_SECRET, "
+    "and give --tls-cert and --tls-key or put a proxy with TLS in front: browsers give camera and microphone "
+    "to https pages only. Every flag is also a variable, named at its end."
+)(serve)
+app.command("join")(join_command)
 app.command()(token)
 
 

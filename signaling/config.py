@@ -36,53 +36,69 @@ class IceServerSetting(BaseModel, frozen=True, extra="forbid"):
 class Settings(BaseSettings):
     """Everything that can be set. Every field is the variable `CLARION_` + its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     http_host: str = Field("127.0.0.1", description="Address to serve the page and the signalling on.")
     http_port: Port = Field(8080, description="TCP port of the page and the signalling; 0 takes a free one.")
     udp_host: str = Field("", description="Address to receive media on; empty: the same as http_host.")
     udp_port: Port = Field(7882, description="The one UDP port of all media; 0 takes a free one.")
     public_ips: CommaList = Field(
-        (), description="Addresses at which clients reach the media port, comma between; empty: those of this machine."
+        (),
+        description="Addresses at which clients reach the media port, comma between; empty: this machine's.",
     )
     secret: SecretStr = Field(
         SecretStr(""),
         description="Secret that signs the tokens of participants, 32 characters or more; "
         "empty: no tokens, allowed on loopback only.",
     )
-    tls_cert: Path | None = Field(None, description="File with the TLS certificate chain (PEM); needs tls_key.")
+    tls_cert: Path | None = Field(None, description="File with the TLS certificates (PEM); needs tls_key.")
     tls_key: Path | None = Field(None, description="File with the TLS private key (PEM); needs tls_cert.")
     public_url: str = Field(
-        "", description="Address of the service as people type it, for links; empty: made from http_host and http_port."
+        "",
+        description="Address of the service in links, like https://call.example.org; empty: from http_host.",
     )
     allowed_origins: CommaList = Field(
-        (), description="Origins of other sites whose pages may connect, such as https://example.org, comma between."
+        (),
+        description="Other sites whose pages may connect, such as https://example.org, comma between.",
     )
     trusted_proxies: CommaList = Field(
-        (), description="Addresses or networks of proxies whose X-Forwarded-For, -Proto and -Host are believed."
+        (),
+        description="Addresses or networks of proxies whose X-Forwarded-For, -Proto and -Host are believed.",
     )
     max_rooms: int = Field(1000, ge=1, description="Most rooms at one time.")
     max_participants: int = Field(1000, ge=1, description="Most participants and viewers on this server.")
-    max_participants_per_room: int = Field(200, ge=1, description="Most participants and viewers in one room.")
-    resume_seconds: float = Field(30.0, ge=1, le=3600, description="How long a lost connection may take to come back.")
+    max_participants_per_room: int = Field(200, ge=1, description="Most of them in one room.")
+    resume_seconds: float = Field(
+        30.0, ge=1, le=3600, description="How long a lost connection may take to come back."
+    )
     drain_seconds: float | None = Field(
         None, ge=0, le=86400,
         description="How long calls may go on after SIGTERM; empty: 0 on loopback, 30 elsewhere.",
     )
-    log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, json elsewhere.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line to log.")
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="Format of the log; auto: text on a terminal, json elsewhere."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged: debug, info, warning or error."
+    )
     metrics_token: SecretStr = Field(
         SecretStr(""),
-        description="Bearer token for /metrics; empty: /metrics is open where no secret is set, and closed otherwise.",
+        description="Bearer token for /metrics; empty: open where no secret is set, and closed otherwise.",
     )
     ice_servers: Annotated[tuple[IceServerSetting, ...], NoDecode] = Field(
-        (), description='STUN and TURN servers for clients, JSON: [{"urls": ["turn:..."], "username": "", "credential": ""}].'
+        (),
+        description="STUN and TURN servers for clients, as JSON: "
+        '[{"urls": ["turn:..."], "username": "", "credential": ""}].',
     )
 
     @field_validator("public_ips", "allowed_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("ice_servers", mode="before")
     @classmethod
@@ -123,7 +139,7 @@ class Settings(BaseSettings):
         for origin in value:
             scheme, separator, host = origin.partition("://")
             if scheme not in {"http", "https"} or not separator or not host or "/" in host:
-                raise ValueError(f"{origin!r} is not an origin; write scheme and host only, such as https://example.org")
+                raise ValueError(f"{origin!r} is no origin: scheme and host only, such as https://example.org")
         return tuple(origin.lower() for origin in value)
 
     @field_validator("public_url")
@@ -143,7 +159,7 @@ class Settings(BaseSettings):
             )
         if not secret and not self.on_loopback:
             raise ValueError(
-                f"serving on {self.http_host} without a secret would let anyone on the network use this server. "
+                f"serving on {self.http_host} without a secret would let anyone on the network in. "
                 "Set CLARION_SECRET (`openssl rand -hex 32` makes one), or serve on 127.0.0.1"
             )
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -180,13 +196,15 @@ class Settings(BaseSettings):
         return self.public_ips or reachable_addresses(self.media_host)
 
     def url(self, port: int | None = None) -> str:
-        """Where a person opens the service; `port` is the one really bound, when it was left to the system."""
+        """Where a person opens the service; `port` is the one really bound."""
         if self.public_url:
             return self.public_url
         host = self.http_host
         if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
             host = self.announced_ips[0]
-        return f"{'https' if self.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{port or self.http_port}"
+        if ":" in host:
+            host = f"[{host}]"
+        return f"{'https' if self.tls_cert else 'http'}://{host}:{port or self.http_port}"
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """The TLS context, None without TLS. Raises ConfigError for files that cannot be used."""
@@ -216,8 +234,9 @@ def _sentence(problem: Any) -> str:
     place = [str(part) for part in problem["loc"]]
     if not place:
         return message[0].upper() + message[1:] + "."
-    name = place[0]
-    return f"{PREFIX}{name.upper()} (--{name.replace('_', '-')}): {message[0].lower()}{message[1:]}."
+    name, *inside = place
+    where = f", at {'.'.join(inside)}" if inside else ""
+    return f"{PREFIX}{name.upper()}{where}: {message[0].lower()}{message[1:]}."
 
 
 def is_loopback(host: str) -> bool:
@@ -231,7 +250,7 @@ def is_loopback(host: str) -> bool:
 
 
 def reachable_addresses(host: str) -> tuple[str, ...]:
-    """Addresses under which a socket bound to `host` is reached: itself, or those of all interfaces, IPv4 first."""
+    """Addresses at which a socket bound to `host` is reached: that, or all of this machine, IPv4 first."""
     if not ipaddress.ip_address(host).is_unspecified:
         return (host,)
     found: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = []
@@ -251,8 +270,8 @@ def markdown() -> str:
     lines = [
         "# Settings",
         "",
-        "Every setting is an environment variable and, secrets apart, a flag of `clarion serve`; the flag wins.",
-        "Lists have commas between their entries. A setting that is wrong stops the start with a sentence that says why.",
+        "Every setting is a variable and, unless secret, a flag of `clarion serve`; the flag wins.",
+        "Lists have commas between their entries. A wrong setting stops the start with a sentence.",
         "",
         "This page is written by `clarion settings`; a test compares it with the program.",
         "",
@@ -266,7 +285,7 @@ def markdown() -> str:
             shown = "-"
         else:
             shown = f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
-        lines.append(f"| `{PREFIX}{name.upper()}` | {flag} | {shown} | {(field.description or '').replace('|', '&#124;')} |")
+        lines.append(f"| `{PREFIX}{name.upper()}` | {flag} | {shown} | {field.description} |")
     return "\n".join(lines) + "\n"
 
 
@@ -290,5 +309,6 @@ def is_secret(name: str) -> bool:
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Names in `environment` that look like settings and are none: most likely typing errors."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known.add(f"{PREFIX}TOKEN")  # of `clarion join`
     return sorted(name for name in environment if name.startswith(PREFIX) and name.upper() not in known)
 

@@ -33,9 +33,9 @@ async def healthz(request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """503 while the server takes nobody in: it drains, or is full."""
     refusal = request.app[DIRECTORY].refusal()
-    return web.json_response(
-        {"ready": not refusal, "reason": refusal} if refusal else {"ready": True}, status=503 if refusal else 200
-    )
+    if refusal:
+        return web.json_response({"ready": False, "reason": refusal}, status=503)
+    return web.json_response({"ready": True})
 
 
 async def metrics(request: web.Request) -> web.Response:

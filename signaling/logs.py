@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, with room, participant and session; text for people, JSON for machines."""
+"""Structured logs: one line an event, with room, participant and session; as text or JSON."""
 
 from __future__ import annotations
 
@@ -33,12 +33,15 @@ def configure(*, json: bool, level: str, stream: TextIO | None = None) -> None:
     if json:
         rendering += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
     else:
-        rendering += [structlog.dev.ConsoleRenderer(colors=output.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+        plain = structlog.dev.plain_traceback
+        rendering += [structlog.dev.ConsoleRenderer(colors=output.isatty(), exception_formatter=plain)]
     handler = logging.StreamHandler(output)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    # Its lines have whole addresses with their tokens; the middleware writes better ones.
+    logging.getLogger("aiohttp.access").disabled = True
     for noisy in ("aioice", "aiortc", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 

@@ -39,13 +39,13 @@ class Metrics:
             "join_duration_seconds", "From entering the room to connected media.", JOIN_BUCKETS
         )
         self.leaves = self._counter("leaves_total", "Participants that left, by reason.", "reason")
-        self.reconnects = self._counter("reconnects_total", "Sessions that were resumed or not, by result.", "result")
+        self.reconnects = self._counter("reconnects_total", "Lost connections, by result.", "result")
         self.ws_messages = self._counter("ws_messages_total", "WebSocket messages.", "type", "direction")
         self.ws_queue = self._histogram(
             "ws_send_queue_depth", "Events waiting for a WebSocket when one is added.", QUEUE_BUCKETS
         )
-        self.rate_limited = self._counter("rate_limited_total", "Requests refused for coming too fast.", "rule")
-        self.loop_lag = self._histogram("event_loop_lag_seconds", "How late the event loop runs a timer.", LAG_BUCKETS)
+        self.rate_limited = self._counter("rate_limited_total", "Refused for coming too fast.", "rule")
+        self.loop_lag = self._histogram("event_loop_lag_seconds", "How late timers run.", LAG_BUCKETS)
         self.draining = Gauge(
             "draining", "1 while the server is about to stop.", namespace=NAMESPACE, registry=self.registry
         )
@@ -92,7 +92,10 @@ class Metrics:
 
 class _Scraped(Collector):
     def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
-        self.collect = collect  # type: ignore[method-assign]  # the interface is this one method
+        self._collect = collect
+
+    def collect(self) -> Iterable[Metric]:
+        return self._collect()
 
 
 def gauge(name: str, documentation: str, values: Tally[str], label: str = "") -> GaugeMetricFamily:

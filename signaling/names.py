@@ -17,7 +17,10 @@ class InvalidNameError(ValueError):
 
 
 def room_name(text: str) -> str:
-    """The normalised (NFC) name of a room: letters and digits of any script, `-`, `_` and `.`. Raises InvalidNameError."""
+    """The name of a room in NFC: letters and digits of any script, `-`, `_` and `.`.
+
+    Raises InvalidNameError.
+    """
     name = unicodedata.normalize("NFC", text)
     if not name:
         raise InvalidNameError("The room needs a name.")
@@ -37,7 +40,7 @@ def participant_name(text: str) -> str:
     if len(name) > MAX_NAME_LENGTH:
         raise InvalidNameError(f"The name is longer than {MAX_NAME_LENGTH} characters.")
     for character in name:
-        # Category C has controls, unassigned and private characters, and marks that turn the direction of writing.
+        # Category C: controls, unassigned and private characters, marks that turn the direction of writing.
         if unicodedata.category(character)[0] == "C" and character not in _JOINERS:
             raise InvalidNameError("The name has a character that cannot be shown.")
     if not any(unicodedata.category(character)[0] in "LNPS" for character in name):

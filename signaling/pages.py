@@ -65,7 +65,9 @@ async def qr_code(request: web.Request) -> web.Response:
         picture, kind="svg", scale=8, border=4, dark="#000", light="#fff", xmldecl=False
     )
     return web.Response(
-        body=picture.getvalue(), content_type="image/svg+xml", headers={hdrs.CACHE_CONTROL: "private, max-age=3600"}
+        body=picture.getvalue(),
+        content_type="image/svg+xml",
+        headers={hdrs.CACHE_CONTROL: "private, max-age=3600"},
     )
 
 

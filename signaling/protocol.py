@@ -23,7 +23,7 @@ ParticipantKind = Literal["web", "python", "whip"]
 TransportState = Literal["new", "connecting", "connected", "disconnected", "failed", "closed"]
 
 
-class Message(msgspec.Struct, rename="camel", tag_field="type", frozen=True, omit_defaults=True):
+class Message(msgspec.Struct, rename="camel", tag_field="type", omit_defaults=True):
     """Base of all messages."""
 
 
@@ -304,12 +304,14 @@ _encoder = msgspec.json.Encoder()
 
 def decode_client(text: str | bytes) -> ClientMessage:
     """Parse what a client sent. Raises msgspec.DecodeError (ValidationError is one) with a sentence for the client."""
-    return _client_decoder.decode(text)
+    message: ClientMessage = _client_decoder.decode(text)
+    return message
 
 
 def decode_server(text: str | bytes) -> ServerMessage:
     """Parse what a server sent. Raises msgspec.DecodeError."""
-    return _server_decoder.decode(text)
+    message: ServerMessage = _server_decoder.decode(text)
+    return message
 
 
 def encode(message: Message) -> str:

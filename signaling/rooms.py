@@ -52,7 +52,15 @@ def _discard(event: Event) -> None:
 class Member:
     """Somebody in a room: a participant, or a hidden viewer. Receives the events of its SFU peer."""
 
-    def __init__(self, room: SignallingRoom, name: str, kind: MemberKind, grants: Grants, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        room: SignallingRoom,
+        name: str,
+        *,
+        kind: MemberKind,
+        grants: Grants,
+        emit: Callable[[Event], None],
+    ) -> None:
         self.id = secrets.token_urlsafe(6)
         self.room = room
         self.name = name
@@ -83,7 +91,7 @@ class Member:
             publications=tuple(self.publications.values()),
         )
 
-    # --- what the member wants --------------------------------------------------------------------------------
+    # --- what the member wants ----------------------------------------------------------------------------
 
     def answer(self, offer_sdp: str) -> str:
         """The SDP answer to an offer. Raises RefusedError."""
@@ -135,10 +143,10 @@ class Member:
             )
 
     def watch(self, publications: Sequence[str] | None, *, follow: str | None = None) -> None:
-        """Choose what the video slots carry: see `rtc.sfu.Peer.watch`. Unknown publications are skipped there."""
+        """Choose what the video slots carry: see `rtc.sfu.Peer.watch`."""
         self.peer.watch(publications, follow=follow)
 
-    # --- events of the media (rtc.sfu.PeerEvents) --------------------------------------------------------------
+    # --- events of the media (rtc.sfu.PeerEvents) ---------------------------------------------------------
 
     def transport_changed(self, state: TransportState) -> None:
         """The media transport of this member has changed."""
@@ -148,7 +156,7 @@ class Member:
         self.emit(protocol.Transport(state=state))
 
     def slots_changed(self, slots: tuple[sfu.SlotView, ...]) -> None:
-        """The slots of this member carry something else now; told when the rest of what is happening has been."""
+        """The slots of this member carry something else now; told after what else has just happened."""
         if self._slots is None:
             asyncio.get_running_loop().call_soon(self._tell_slots)
         self._slots = tuple(
@@ -157,12 +165,12 @@ class Member:
         )
 
     def speakers_changed(self, speakers: tuple[tuple[str, int], ...]) -> None:
-        """Others are speaking now; passed on at once, or when `SPEAKERS_SECONDS` have passed since the last time."""
+        """Others are speaking now; passed on at once, or `SPEAKERS_SECONDS` after the last time."""
         self._speakers = tuple(protocol.Speaker(participant=who, level=level) for who, level in speakers)
         if self._speakers_timer is None:
             self._tell_speakers()
 
-    # --- inside ------------------------------------------------------------------------------------------------
+    # --- inside -------------------------------------------------------------------------------------------
 
     def _tell_slots(self) -> None:
         slots, self._slots = self._slots, None
@@ -217,7 +225,9 @@ class SignallingRoom:
 
     def others(self, member: Member) -> tuple[protocol.Participant, ...]:
         """Everybody else who is not hidden."""
-        return tuple(other.view() for other in self.members.values() if other is not member and not other.hidden)
+        return tuple(
+            other.view() for other in self.members.values() if other is not member and not other.hidden
+        )
 
 
 class Directory:
@@ -269,7 +279,7 @@ class Directory:
         log.info("left", room=room.name, participant=member.id, kind=member.kind, reason=reason)
 
     def set_connected(self, member: Member, connected: bool) -> None:
-        """The signalling connection of `member` was lost or came back; the others are told when that is new."""
+        """The signalling connection of `member` was lost or came back; the others are told if that is new."""
         if member.connected != connected and not member.left:
             member.connected = connected
             member.room.tell_others(
@@ -309,7 +319,7 @@ class Directory:
         room = self._room(grants.room)
         if len(room.members) >= self._limits.members_per_room:
             raise RefusedError("room-full", "The room is full.")
-        member = Member(room, shown_name, kind, grants, emit)
+        member = Member(room, shown_name, kind=kind, grants=grants, emit=emit)
         if room.closing:
             room.closing.cancel()
             room.closing = None

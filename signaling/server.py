@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 from aiohttp import web
@@ -20,9 +21,9 @@ log = structlog.get_logger()
 
 
 async def serve(
-    app: web.Application, settings: Settings, *, started: Callable[[int, int], None] = lambda http, udp: None
+    app: web.Application, settings: Settings, *, stop: Stop, started: Callable[[int, int], None]
 ) -> None:
-    """Run until SIGTERM or SIGINT, then drain; `started` gets the HTTP and UDP ports. Raises ConfigError."""
+    """Run until `stop` is ordered, then drain; `started` gets the HTTP and UDP ports. Raises ConfigError."""
     tls = settings.ssl_context()
     # The log has its own lines for requests: aiohttp's would hold query strings, and those may hold tokens.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
@@ -31,22 +32,20 @@ async def serve(
             await runner.setup()
         except OSError as error:
             raise ConfigError(
-                _cannot_listen("media", "UDP", settings.media_host, settings.udp_port, "UDP_PORT", error)
+                _cannot_listen(f"UDP port {settings.udp_port} on {settings.media_host}", "UDP_PORT", error)
             ) from error
         site = web.TCPSite(runner, settings.http_host, settings.http_port, ssl_context=tls)
         try:
             await site.start()
         except OSError as error:
             raise ConfigError(
-                _cannot_listen("the page", "TCP", settings.http_host, settings.http_port, "HTTP_PORT", error)
+                _cannot_listen(f"TCP port {settings.http_port} on {settings.http_host}", "HTTP_PORT", error)
             ) from error
         http_port = runner.addresses[0][1]
         log.info("listening", url=settings.url(http_port), http_port=http_port, udp_port=app[NODE].port)
-        stop = Stop()
-        with stop.on_signals():
-            started(http_port, app[NODE].port)
-            await stop.ordered.wait()
-            await drain(app, settings.drain_deadline, stop)
+        started(http_port, app[NODE].port)
+        await stop.ordered.wait()
+        await drain(app, settings.drain_deadline, stop)
     finally:
         await runner.cleanup()
     log.info("stopped")
@@ -63,26 +62,21 @@ class Stop:
         """Stop; said twice: at once."""
         (self.forced if self.ordered.is_set() else self.ordered).set()
 
-    def on_signals(self) -> _Signals:
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
         """A context in which SIGTERM and SIGINT give the order."""
-        return _Signals(self)
-
-
-class _Signals:
-    def __init__(self, stop: Stop) -> None:
-        self._stop = stop
-
-    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._stop.order)
-
-    def __exit__(self, *_: object) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().remove_signal_handler(number)
+            loop.add_signal_handler(number, self.order)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
 
 
 async def drain(app: web.Application, seconds: float, stop: Stop) -> None:
-    """Take nobody in any more, and wait until all sessions have ended, `seconds` have passed or the stop is forced."""
+    """Take nobody in any more; wait `seconds`, until all sessions have ended or the stop is forced."""
     sessions = app[SESSIONS]
     app[DIRECTORY].draining = True
     app[METRICS].draining.set(1)
@@ -97,12 +91,11 @@ async def drain(app: web.Application, seconds: float, stop: Stop) -> None:
             wait.cancel()
 
 
-def _cannot_listen(what: str, protocol: str, host: str, port: int, setting: str, error: OSError) -> str:
+def _cannot_listen(place: str, setting: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return (
-            f"{protocol} port {port} on {host}, for {what}, is in use by another program: stop that one, "
-            f"or choose another port with CLARION_{setting}."
-        )
+        return f"{place} is in use: stop the program that has it, or set CLARION_{setting} to another."
     if error.errno == errno.EACCES:
-        return f"{protocol} port {port} on {host}, for {what}, needs more rights: choose CLARION_{setting} above 1023."
-    return f"Cannot listen on {host}, {protocol} port {port}, for {what}: {error.strerror or error}."
+        return f"{place} needs more rights: set CLARION_{setting} to one above 1023."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{place} cannot be had: this machine does not have that address."
+    return f"{place} cannot be had: {error.strerror or error}."

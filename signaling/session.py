@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
@@ -122,7 +123,7 @@ class Session:
         self._overflowed = overflowed
 
     def emit(self, event: protocol.Event) -> None:
-        """Send `event` to the client: kept until acknowledged, or at once or never when it is of the moment."""
+        """Send `event` to the client: kept until acknowledged, unless it is of the moment."""
         if self.ended:
             return
         if isinstance(event, protocol.Speakers):
@@ -226,7 +227,8 @@ class Sessions:
 
     def _overflowed(self, session: Session) -> None:
         # Later, because this happens in the middle of telling the whole room something.
-        asyncio.get_running_loop().call_soon(self.end, session, "too-slow")
+        # And not in the log context of the participant whose doing it was.
+        asyncio.get_running_loop().call_soon(self.end, session, "too-slow", context=contextvars.Context())
 
 
 _LEAVE_REASONS: dict[CloseReason, LeaveReason] = {

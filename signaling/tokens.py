@@ -1,4 +1,4 @@
-"""Tokens of participants: JSON Web Tokens (RFC 7519) signed with the server's secret; claims named as LiveKit's."""
+"""Tokens of participants: JSON Web Tokens (RFC 7519) with LiveKit's claims."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _Claims(msgspec.Struct):
 
 
 def issue(secret: str, grants: Grants, *, ttl: float, now: float | None = None) -> str:
-    """A token with `grants` that is valid for `ttl` seconds from `now` (seconds since 1970; None: the present)."""
+    """A token with `grants`, valid for `ttl` seconds from `now` (Unix time; None: the present)."""
     issued = time.time() if now is None else now
     claims: dict[str, Any] = {
         "sub": grants.identity or secrets.token_hex(8),
@@ -120,7 +120,7 @@ def verify(secret: str, token: str, room: str) -> Grants:
 
 
 def authorize(settings: Settings, token: str, room: str) -> Grants:
-    """What the bearer of `token` may do in `room`: all but administer it where the server is open. Raises TokenError."""
+    """What the bearer of `token` may do in `room`; on an open server, all but moderate. Raises TokenError."""
     if settings.open:
         return Grants(room=room)
     return verify(settings.secret.get_secret_value(), token, room)

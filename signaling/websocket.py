@@ -8,7 +8,7 @@ from typing import assert_never
 
 import msgspec
 import structlog
-from aiohttp import ClientConnectionResetError, WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from signaling import protocol
 from signaling.config import Settings
@@ -73,6 +73,7 @@ class Connection:
         self._sent_seq = 0
         self._backlog_seq = 0
         """The events up to here were there when the connection came: a long replay does not make it slow."""
+        self._greeting: protocol.Resumed | None = None
         self._momentary: deque[protocol.Event] = deque(maxlen=MAX_MOMENTARY_EVENTS)
         self._reason: CloseReason | None = None
         self._aborted = False
@@ -86,6 +87,10 @@ class Connection:
         except RefusedError as error:
             await self._refuse(error)
             return
+        except Exception:
+            log.exception("joining failed")
+            await self._refuse(RefusedError("internal", "The server failed at this; it has been logged."))
+            return
         if session is None:
             return
         with structlog.contextvars.bound_contextvars(
@@ -94,13 +99,18 @@ class Connection:
             writer = asyncio.create_task(self._write(session), name="websocket writer")
             try:
                 await self._read(session)
+            except Exception:
+                # The client resumes; what it had asked for is not tried again.
+                log.exception("websocket reader failed")
+                self._abort("internal")
             finally:
+                # First, because this task may be cancelled while it waits.
+                self._sessions.detach(session, self)
                 if self._reason is None:
                     writer.cancel()
                 await asyncio.wait([writer])
-                self._sessions.detach(session, self)
 
-    # --- called by the session ---------------------------------------------------------------------------------
+    # --- called by the session ----------------------------------------------------------------------------
 
     def wake(self) -> None:
         """There is something new in the log; a reader that is too far behind loses the connection."""
@@ -123,7 +133,7 @@ class Connection:
             self._reason = reason
             self._wake.set()
 
-    # --- coming in ---------------------------------------------------------------------------------------------
+    # --- coming in ----------------------------------------------------------------------------------------
 
     async def _enter(self) -> Session | None:
         """The session that the first message starts or resumes; None when the client went away before."""
@@ -131,7 +141,7 @@ class Connection:
             async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
                 received = await self._socket.receive()
         except TimeoutError:
-            raise RefusedError("bad-message", "Nothing came; the first message is `join` or `resume`.") from None
+            raise RefusedError("bad-message", "Nothing came; the first message is a `join`.") from None
         if received.type in {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}:
             return None
         try:
@@ -172,8 +182,8 @@ class Connection:
                     room_admin=grants.room_admin,
                 ),
                 ice_servers=tuple(
-                    protocol.IceServer(urls=server.urls, username=server.username, credential=server.credential)
-                    for server in self._settings.ice_servers
+                    protocol.IceServer(urls=each.urls, username=each.username, credential=each.credential)
+                    for each in self._settings.ice_servers
                 ),
                 resume_seconds=self._sessions.resume_seconds,
             )
@@ -189,7 +199,7 @@ class Connection:
         session.log.acknowledge(message.ack)
         self._sent_seq = message.ack
         self._metrics.reconnects.labels("resumed").inc()
-        self.send_now(protocol.Resumed(last_id=session.last_id))
+        self._greeting = protocol.Resumed(last_id=session.last_id)
         self._carry(session)
         log.info("resumed", room=session.member.room.name, participant=session.member.id, session=session.id)
         return session
@@ -207,7 +217,7 @@ class Connection:
         except ConnectionError:
             return  # the client did not wait for it
 
-    # --- reading -----------------------------------------------------------------------------------------------
+    # --- reading ------------------------------------------------------------------------------------------
 
     async def _read(self, session: Session) -> None:
         async for received in self._socket:
@@ -228,7 +238,7 @@ class Connection:
                     if allowed:
                         self._acknowledge(session, message.seq)
                 case protocol.Join() | protocol.Resume():
-                    self.send_now(protocol.Error(code="bad-state", message="This connection has a session already."))
+                    self._bad(session, "this connection has a session already", code="bad-state")
                 case _:
                     self._command(session, message, allowed=allowed)
 
@@ -236,14 +246,16 @@ class Connection:
         try:
             session.log.acknowledge(seq)
         except ValueError as error:
-            self._bad(session, str(error), 0)
+            self._bad(session, str(error))
 
-    def _bad(self, session: Session, why: str, command_id: int) -> None:
-        """A message that cannot be read: an answer to command `command_id`, or if 0 to the connection."""
+    def _bad(
+        self, session: Session, why: str, command_id: int = 0, code: protocol.ErrorCode = "bad-message"
+    ) -> None:
+        """A message that makes no sense: an answer to command `command_id`, or if 0 to the connection."""
         if command_id and session.is_new(command_id):
-            session.emit(protocol.Error(code="bad-message", message=why, re=command_id))
+            session.emit(protocol.Error(code=code, message=why, re=command_id))
         else:
-            self.send_now(protocol.Error(code="bad-message", message=why))
+            self.send_now(protocol.Error(code=code, message=why))
         self._bad_messages += 1
         if self._bad_messages >= MAX_BAD_MESSAGES:
             self._sessions.end(session, "protocol-error")
@@ -251,26 +263,26 @@ class Connection:
     def _command(self, session: Session, command: protocol.Command, *, allowed: bool) -> None:
         """Carry a command out, once; whatever it does, its answer goes into the log."""
         if not 0 < command.id <= MAX_COMMAND_ID:
-            self._bad(session, f"{command.id} is no number for a command", 0)
+            self._bad(session, f"{command.id} is no number for a command")
             return
         if not session.is_new(command.id):
             return
+
+        def refuse(code: protocol.ErrorCode, why: str) -> None:
+            session.emit(protocol.Error(code=code, message=why, re=command.id))
+
         if not allowed:
             self._metrics.rate_limited.labels("commands").inc()
-            session.emit(
-                protocol.Error(code="rate-limited", message="Too many commands at once; wait a second.", re=command.id)
-            )
+            refuse("rate-limited", "Too many commands at once; wait a second.")
             return
         try:
             reply = carry_out(session.member, command)
         except RefusedError as error:
-            session.emit(protocol.Error(code=error.code, message=str(error), re=command.id))
+            refuse(error.code, str(error))
             return
         except Exception:
             log.exception("command failed", command=type(command).__name__)
-            session.emit(
-                protocol.Error(code="internal", message="The server failed at this; it has been logged.", re=command.id)
-            )
+            refuse("internal", "The server failed at this; it has been logged.")
             return
         session.emit(reply)
         if isinstance(command, protocol.Leave):
@@ -279,7 +291,7 @@ class Connection:
     def _count_in(self, message: protocol.ClientMessage) -> None:
         self._metrics.ws_messages.labels(type(message).__struct_config__.tag, "in").inc()
 
-    # --- writing -----------------------------------------------------------------------------------------------
+    # --- writing ------------------------------------------------------------------------------------------
 
     async def _write(self, session: Session) -> None:
         try:
@@ -300,10 +312,11 @@ class Connection:
             self._abort("internal")
 
     async def _flush(self, session: Session) -> None:
-        """Send all there is: first what opens a resumed connection, then the log, then what is of the moment."""
+        """Send all there is: what opens a resumed connection, then the log, then what is of the moment."""
+        if self._greeting:
+            greeting, self._greeting = self._greeting, None
+            await self._send(greeting)
         while True:
-            if self._momentary and isinstance(self._momentary[0], protocol.Resumed):
-                await self._send(self._momentary.popleft())
             # A client may have acknowledged more than was sent on this connection.
             self._sent_seq = max(self._sent_seq, session.log.acknowledged)
             text = session.log.get(self._sent_seq + 1)

@@ -1,4 +1,4 @@
-"""What happens to every request: proxy headers, a number for the logs, errors people and programs understand."""
+"""What happens to every request: proxies, a number for the logs, errors that can be understood, headers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def middlewares(settings: Settings) -> list[Middleware]:
     async def proxies(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(unproxied(request, trusted))
 
-    return [proxies, observe, explain_errors]
+    return [proxies, observe, guard, explain_errors]
 
 
 @web.middleware
@@ -42,9 +42,26 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     with structlog.contextvars.bound_contextvars(request=request_id):
         response = await handler(request)
         log.debug(
-            "request", method=request.method, path=request.path, status=response.status, remote=request.remote,
+            "request",
+            method=request.method,
+            path=request.path,
+            status=response.status,
+            remote=request.remote,
             seconds=round(time.monotonic() - started, 4),
         )
+    return response
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Add the headers that protect the page; a WebSocket, which has sent its own by then, needs none."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as redirect:
+        add_security_headers(request, redirect)
+        raise
+    if not response.prepared:
+        add_security_headers(request, response)
     return response
 
 
@@ -67,9 +84,8 @@ async def explain_errors(request: web.Request, handler: Handler) -> web.StreamRe
         raise  # the client went away
     except Exception:
         log.exception("request failed", method=request.method, path=request.path)
-        return explained(
-            request, 500, "Internal Server Error", f"The server failed at this; logged as {request[REQUEST_ID]}.", {}
-        )
+        detail = f"The server failed at this; logged as {request[REQUEST_ID]}."
+        return explained(request, 500, "Internal Server Error", detail, {})
 
 
 def explained(
@@ -86,7 +102,7 @@ def explained(
         charset="utf-8",
         text="<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width, initial-scale=1'>"
-        f"<title>{html.escape(reason)} – Clarion</title><h1>{html.escape(reason)}</h1>"
+        f"<title>{html.escape(reason)} - Clarion</title><h1>{html.escape(reason)}</h1>"
         f"<p>{html.escape(text)}</p><p><a href='/'>Clarion</a></p></html>",
     )
 
@@ -99,8 +115,8 @@ def problem(status: int, title: str, detail: str = "", headers: dict[str, str] |
     return web.json_response(body, status=status, headers=headers, content_type="application/problem+json")
 
 
-async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Signal handler `on_response_prepare`: the headers that every response has."""
+def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Set the headers that every response has, where the handler has not."""
     headers = response.headers
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "no-referrer")
@@ -109,9 +125,8 @@ async def add_security_headers(request: web.Request, response: web.StreamRespons
     headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
     headers.setdefault("Content-Security-Policy", content_security_policy(request))
     headers.setdefault("Cache-Control", "no-store")
-    headers.pop("Server", None)
-    if request_id := request.get(REQUEST_ID):
-        headers.setdefault("X-Request-Id", request_id)
+    headers.setdefault("X-Request-Id", request[REQUEST_ID])
+    headers.setdefault("Server", "Clarion")
 
 
 PERMISSIONS_POLICY = (
@@ -122,7 +137,7 @@ PERMISSIONS_POLICY = (
 
 
 def content_security_policy(request: web.Request) -> str:
-    """Everything from here and nothing inline; the WebSocket by name, since older Safari does not count it as 'self'."""
+    """Everything from here, nothing inline; the WebSocket by name, for older Safari."""
     scheme = "wss" if request.scheme == "https" else "ws"
     socket = f" {scheme}://{request.host}" if _HOST.fullmatch(request.host) else ""
     return (

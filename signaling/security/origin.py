@@ -10,7 +10,7 @@ from signaling.config import Settings, is_loopback
 
 
 def origin_allowed(request: web.Request, settings: Settings) -> bool:
-    """Whether the page that makes `request` is ours or one of `allowed_origins`; a program sends no Origin and may."""
+    """Whether the page behind `request` is ours or among `allowed_origins`; programs send no Origin."""
     origin = request.headers.get("Origin", "").lower()
     if not origin or origin in settings.allowed_origins:
         return True

@@ -16,7 +16,7 @@ def networks(texts: Sequence[str]) -> tuple[Network, ...]:
 
 
 def unproxied(request: web.Request, trusted: tuple[Network, ...]) -> web.Request:
-    """The request as the client made it: X-Forwarded-For, -Proto and -Host count when a trusted proxy set them."""
+    """The request as the client made it: X-Forwarded-* count when a trusted proxy sent it."""
     if not trusted or not _is_trusted(request.remote, trusted):
         return request
     remote = request.remote

@@ -67,7 +67,9 @@ class FakeRoom:
     peers: dict[str, FakePeer] = field(default_factory=dict)
     publications: dict[str, FakePublication] = field(default_factory=dict)
 
-    def join(self, peer_id: str, events: Any, *, can_publish: bool = True, can_subscribe: bool = True) -> FakePeer:
+    def join(
+        self, peer_id: str, events: Any, *, can_publish: bool = True, can_subscribe: bool = True
+    ) -> FakePeer:
         peer = self.peers[peer_id] = FakePeer(peer_id, events, self, can_publish, can_subscribe)
         return peer
 
