@@ -129,10 +129,13 @@ export class LocalMedia extends EventTarget {
       state.on = false;
       return;
     }
+    const open = (/** @type {MediaTrackConstraints} */ wish) => navigator.mediaDevices.getUserMedia(
+      device === "microphone" ? { audio: wish } : { video: wish });
     try {
-      const wish = this.#constraints(device);
-      const stream = await navigator.mediaDevices.getUserMedia(
-        device === "microphone" ? { audio: wish } : { video: wish });
+      const stream = await open(this.#constraints(device)).catch((error) => {
+        if (error instanceof DOMException && error.name === "NotAllowedError") throw error;
+        return open(WISHES[device]); // the remembered device is gone or taken: any other
+      });
       this.#adopt(device, stream.getTracks()[0]);
     } catch (error) {
       this.#drop(device);
@@ -176,8 +179,8 @@ export class LocalMedia extends EventTarget {
   #constraints(device) {
     const chosen = preferences()[device];
     if (device === "camera" && this.#facing) return { ...WISHES.camera, facingMode: { ideal: this.#facing } };
-    // "ideal", not "exact": a remembered device that is gone must not stop the call
-    return chosen ? { ...WISHES[device], deviceId: { ideal: chosen } } : WISHES[device];
+    // "exact", since Chromium takes the system's default microphone over an "ideal" one
+    return chosen ? { ...WISHES[device], deviceId: { exact: chosen } } : WISHES[device];
   }
 
   /** @param {Device} device @param {string} deviceId */
