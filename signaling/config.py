@@ -40,7 +40,9 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
-    http_host: str = Field("127.0.0.1", description="Address to serve the page and the signalling on.")
+    http_host: str = Field(
+        "127.0.0.1", min_length=1, description="Address to serve the page and the signalling on."
+    )
     http_port: Port = Field(8080, description="TCP port of the page and the signalling; 0 takes a free one.")
     udp_host: str = Field("", description="Address to receive media on; empty: the same as http_host.")
     udp_port: Port = Field(7882, description="The one UDP port of all media; 0 takes a free one.")
@@ -123,6 +125,11 @@ class Settings(BaseSettings):
                 raise ValueError(f"{address} is not an address that a client can reach")
         return value
 
+    @field_validator("http_host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        return value.strip("[]")
+
     @field_validator("udp_host")
     @classmethod
     def _udp_address(cls, value: str) -> str:
@@ -161,6 +168,10 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"serving on {self.http_host} without a secret would let anyone on the network in. "
                 "Set CLARION_SECRET (`openssl rand -hex 32` makes one), or serve on 127.0.0.1"
+            )
+        if not is_address(self.media_host):
+            raise ValueError(
+                f"CLARION_HTTP_HOST is a name, {self.http_host}: set CLARION_UDP_HOST to an address"
             )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("TLS needs both tls_cert and tls_key")
@@ -244,9 +255,18 @@ def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_address(host: str) -> bool:
+    """Whether `host` is a numeric address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def reachable_addresses(host: str) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 Every message is one JSON object in one text frame; `type` names it, field names are camelCase on the wire.
 
 The client numbers its commands with `id` (1, 2, 3 …); the server carries out each number once and answers it
-with a `reply` or an `error` whose `re` is that number. The server numbers its events with `seq` (1, 2, 3 …) and
-keeps them until the client acknowledges them, so that a resumed session misses nothing. Events of the moment,
+with a `reply` or an `error` whose `re` is that number. The server numbers its events with `seq` (1, 2, 3 …)
+and keeps them until the client acknowledges them, so that a resumed session misses nothing. Events of the moment,
 which are worthless a second later (`speakers`), carry `seq` 0: they are neither kept nor repeated.
 """
 
@@ -27,7 +27,7 @@ class Message(msgspec.Struct, rename="camel", tag_field="type", omit_defaults=Tr
     """Base of all messages."""
 
 
-# --- values inside messages -------------------------------------------------------------------------------------
+# --- values inside messages -------------------------------------------------------------------------------
 
 
 class Publication(msgspec.Struct, rename="camel", frozen=True):
@@ -81,11 +81,11 @@ class Speaker(msgspec.Struct, rename="camel", frozen=True):
     level: int
 
 
-# --- client to server -------------------------------------------------------------------------------------------
+# --- client to server -------------------------------------------------------------------------------------
 
 
 class Join(Message, tag="join"):
-    """First message of a new session: enter `room` under `name`. Answered by `joined` or `error`, then `closed`."""
+    """First message of a new session: enter `room` under `name`. Answered by `joined`, or `error` and a close."""
 
     room: str
     name: str
@@ -140,7 +140,7 @@ class Mute(Message, tag="mute"):
 
 
 class Watch(Message, tag="watch"):
-    """Video publications wanted in this session's video slots, most wanted first; None lets the server choose."""
+    """Video publications wanted in this session's video slots, most wanted first; None: the server chooses."""
 
     id: int
     publications: tuple[str, ...] | None = None
@@ -163,7 +163,7 @@ Command = Offer | Publish | Unpublish | Mute | Watch | Ping | Leave
 """Messages that are numbered and answered."""
 
 
-# --- server to client -------------------------------------------------------------------------------------------
+# --- server to client -------------------------------------------------------------------------------------
 
 
 class Event(Message, kw_only=True):
@@ -266,7 +266,7 @@ class Speakers(Event, tag="speakers"):
 
 
 class Transport(Event, tag="transport"):
-    """State of this session's media transport as the server sees it; on `failed` make a new peer connection."""
+    """State of this session's media transport; on `failed` make a new peer connection."""
 
     state: TransportState
 
@@ -303,7 +303,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode_client(text: str | bytes) -> ClientMessage:
-    """Parse what a client sent. Raises msgspec.DecodeError (ValidationError is one) with a sentence for the client."""
+    """Parse what a client sent. Raises msgspec.DecodeError with a sentence for the client."""
     message: ClientMessage = _client_decoder.decode(text)
     return message
 

@@ -22,6 +22,9 @@ EMPTY_ROOM_SECONDS = 10.0
 SPEAKERS_SECONDS = 0.2
 """Shortest time between two `speakers` events of one participant."""
 
+MAX_WATCHED = 500
+"""Publications that one participant may name in `watch`."""
+
 MemberKind = Literal["web", "python", "whip", "whep"]
 LeaveReason = Literal["left", "timeout", "removed", "closed"]
 
@@ -93,10 +96,10 @@ class Member:
 
     # --- what the member wants ----------------------------------------------------------------------------
 
-    def answer(self, offer_sdp: str) -> str:
-        """The SDP answer to an offer. Raises RefusedError."""
+    def answer(self, offer_sdp: str, *, whole: bool = False) -> str:
+        """The SDP answer to an offer, with `whole` all of it or nothing. Raises RefusedError."""
         try:
-            answer = self.peer.answer(offer_sdp)
+            answer = self.peer.answer(offer_sdp, whole=whole)
         except ValueError as error:
             raise RefusedError("bad-sdp", str(error)) from error
         # An m-line that the new offer stops sends no more: the media room has withdrawn what it carried.
@@ -143,7 +146,9 @@ class Member:
             )
 
     def watch(self, publications: Sequence[str] | None, *, follow: str | None = None) -> None:
-        """Choose what the video slots carry: see `rtc.sfu.Peer.watch`."""
+        """Choose what the video slots carry: see `rtc.sfu.Peer.watch`. Raises RefusedError."""
+        if publications is not None and len(publications) > MAX_WATCHED:
+            raise RefusedError("too-large", f"More than {MAX_WATCHED} publications cannot be watched.")
         self.peer.watch(publications, follow=follow)
 
     # --- events of the media (rtc.sfu.PeerEvents) ---------------------------------------------------------

@@ -108,7 +108,7 @@ class Connection(Protocol):
 class Session:
     """One participant's session. Made by `Sessions.open`, ended by `Sessions.end`."""
 
-    def __init__(self, member: Member, overflowed: Callable[[Session], None]) -> None:
+    def __init__(self, member: Member, metrics: Metrics, overflowed: Callable[[Session], None]) -> None:
         self.id = secrets.token_hex(4)
         """For logs; says nothing about the secret."""
         self.secret = secrets.token_urlsafe(32)
@@ -120,6 +120,7 @@ class Session:
         """The last command that was carried out or refused."""
         self.connection: Connection | None = None
         self.ended: CloseReason | None = None
+        self._metrics = metrics
         self._overflowed = overflowed
 
     def emit(self, event: protocol.Event) -> None:
@@ -135,6 +136,7 @@ class Session:
         except LogFullError:
             self._overflowed(self)
             return
+        self._metrics.ws_messages.labels(event.__struct_config__.tag, "out").inc()
         if self.connection:
             self.connection.wake()
 
@@ -166,7 +168,7 @@ class Sessions:
 
     def open(self, member: Member) -> Session:
         """A session for `member`, with nothing in its log yet."""
-        session = Session(member, self._overflowed)
+        session = Session(member, self._metrics, self._overflowed)
         self._sessions[session.secret] = session
         self._idle.clear()
         member.emit = session.emit

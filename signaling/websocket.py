@@ -289,7 +289,7 @@ class Connection:
             self._sessions.end(session, "left")
 
     def _count_in(self, message: protocol.ClientMessage) -> None:
-        self._metrics.ws_messages.labels(type(message).__struct_config__.tag, "in").inc()
+        self._metrics.ws_messages.labels(message.__struct_config__.tag, "in").inc()
 
     # --- writing ------------------------------------------------------------------------------------------
 
@@ -322,7 +322,6 @@ class Connection:
             text = session.log.get(self._sent_seq + 1)
             if text is not None:
                 self._sent_seq += 1
-                self._metrics.ws_messages.labels("event", "out").inc()
                 await self._socket.send_str(text)
             elif self._momentary:
                 await self._send(self._momentary.popleft())
@@ -330,7 +329,7 @@ class Connection:
                 return
 
     async def _send(self, event: protocol.Event) -> None:
-        self._metrics.ws_messages.labels(type(event).__struct_config__.tag, "out").inc()
+        self._metrics.ws_messages.labels(event.__struct_config__.tag, "out").inc()
         await self._socket.send_str(protocol.encode(event))
 
     def _abort(self, why: str) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from signaling.config import is_address
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -23,7 +25,7 @@ def unproxied(request: web.Request, trusted: tuple[Network, ...]) -> web.Request
     # Each proxy appends the address that it saw; the last one that is no proxy of ours is the client.
     for text in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
         address = text.strip()
-        if not _is_address(address):
+        if not is_address(address):
             break
         remote = address
         if not _is_trusted(address, trusted):
@@ -35,16 +37,8 @@ def unproxied(request: web.Request, trusted: tuple[Network, ...]) -> web.Request
     )
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _is_trusted(text: str | None, trusted: tuple[Network, ...]) -> bool:
-    if not text or not _is_address(text):
+    if not text or not is_address(text):
         return False
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:

@@ -30,7 +30,7 @@ class FakePeer:
     closed: bool = False
     offers: list[str] = field(default_factory=list)
 
-    def answer(self, offer_sdp: str) -> str:
+    def answer(self, offer_sdp: str, *, whole: bool = False) -> str:
         if offer_sdp == "explode":
             raise ZeroDivisionError("a fault of the server")
         if ":" not in offer_sdp:

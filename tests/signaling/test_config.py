@@ -34,6 +34,8 @@ REFUSED = {
     "open to the network": ({"http_host": EVERYWHERE}, "CLARION_SECRET"),
     "open to the network, IPv6": ({"http_host": "::"}, "CLARION_SECRET"),
     "open by name": ({"http_host": "call.example.org"}, "CLARION_SECRET"),
+    "a name for media": ({"http_host": "call.example.org", "secret": SECRET}, "CLARION_UDP_HOST"),
+    "no host": ({"http_host": ""}, "CLARION_HTTP_HOST"),
     "media open to the network": ({"udp_host": EVERYWHERE}, "CLARION_SECRET"),
     "short secret": ({"secret": "short"}, "32"),
     "port is text": ({"http_port": "eighty"}, "CLARION_HTTP_PORT"),
@@ -93,6 +95,7 @@ def test_a_flag_wins_over_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         ({}, ("127.0.0.1",), "http://127.0.0.1:8080"),
         ({"http_host": "localhost"}, ("127.0.0.1",), "http://localhost:8080"),
         ({"http_host": "::1"}, ("::1",), "http://[::1]:8080"),
+        ({"http_host": "[::1]"}, ("::1",), "http://[::1]:8080"),
         ({"http_host": "192.0.2.7", "secret": SECRET}, ("192.0.2.7",), "http://192.0.2.7:8080"),
         (
             {"http_host": EVERYWHERE, "secret": SECRET, "public_ips": "203.0.113.5,2001:db8::1"},

@@ -60,7 +60,8 @@ def test_names_of_people_are_trimmed_and_kept(given: str, kept: str) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        "", " ", "x" * 65, "a\x07", "a\x00", "\u202egnp.exe", "\u200d", "a\u200bb", "\ue000", "\u2066", "\u0301",
+        "", " ", "x" * 65, "a\x07", "a\x00", "\u202egnp.exe",
+        "\u200d", "a\u200bb", "\ue000", "\u2066", "\u0301",
     ],
 )
 def test_names_that_cannot_be_shown_are_refused(given: str) -> None:

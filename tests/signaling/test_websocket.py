@@ -306,6 +306,7 @@ COMMANDS: list[tuple[dict[str, Any], str]] = [
     ({"type": "publish", "mid": "1", "source": "screen-audio"}, "bad-state"),
     ({"type": "unpublish", "publication": "nothing"}, "not-found"),
     ({"type": "mute", "publication": "nothing", "muted": True}, "not-found"),
+    ({"type": "watch", "publications": ["x"] * 501}, "too-large"),
     ({"type": "offer", "sdp": "explode"}, "internal"),
 ]
 
