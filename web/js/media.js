@@ -25,6 +25,20 @@ function problemOf(error) {
 }
 
 /**
+ * Whether asking again would not ask the user again, who has just said no to one or both.
+ *
+ * @param {Device} device
+ */
+async function isGranted(device) {
+  try {
+    const status = await navigator.permissions.query({ name: /** @type {PermissionName} */ (device) });
+    return status.state === "granted";
+  } catch {
+    return false; // a browser that does not tell
+  }
+}
+
+/**
  * Emits `change` when a track or problem changes, `devices` when the list of devices does, and `fallback`
  * (detail: Device) when a device was unplugged and another took its place.
  */
@@ -66,8 +80,8 @@ export class LocalMedia extends EventTarget {
     this.asking = LocalMedia.possible && (microphone.on || camera.on);
     this.#changed();
     if (!LocalMedia.possible) {
-      microphone.problem = camera.problem = "insecure";
-      microphone.on = camera.on = false;
+      this.#fail("microphone", "insecure");
+      this.#fail("camera", "insecure");
       this.#changed();
       return;
     }
@@ -78,10 +92,12 @@ export class LocalMedia extends EventTarget {
         });
         this.#adopt("microphone", stream.getAudioTracks()[0]);
         this.#adopt("camera", stream.getVideoTracks()[0]);
-      } catch {
-        // one of them failed, and the error does not say which: ask for each by itself
-        await this.set("microphone", true, false);
-        await this.set("camera", true, false);
+      } catch (error) {
+        // one of them failed, and the error does not say which: open each by itself
+        for (const device of /** @type {Device[]} */ (["microphone", "camera"])) {
+          if (problemOf(error) === "denied" && !await isGranted(device)) this.#fail(device, "denied");
+          else await this.set(device, true, false);
+        }
       }
     } else {
       if (microphone.on) await this.set("microphone", true, false);
@@ -123,10 +139,8 @@ export class LocalMedia extends EventTarget {
 
   /** @param {Device} device */
   async #acquire(device) {
-    const state = this.state[device];
     if (!LocalMedia.possible) {
-      state.problem = "insecure";
-      state.on = false;
+      this.#fail(device, "insecure");
       return;
     }
     const open = (/** @type {MediaTrackConstraints} */ wish) => navigator.mediaDevices.getUserMedia(
@@ -138,10 +152,15 @@ export class LocalMedia extends EventTarget {
       });
       this.#adopt(device, stream.getTracks()[0]);
     } catch (error) {
-      this.#drop(device);
-      state.problem = problemOf(error);
-      state.on = false;
+      this.#fail(device, problemOf(error));
     }
+  }
+
+  /** @param {Device} device @param {Problem} problem */
+  #fail(device, problem) {
+    this.#drop(device);
+    this.state[device].problem = problem;
+    this.state[device].on = false;
   }
 
   /** @param {Device} device @param {MediaStreamTrack} track */
