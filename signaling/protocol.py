@@ -85,7 +85,7 @@ class Speaker(msgspec.Struct, rename="camel", frozen=True):
 
 
 class Join(Message, tag="join"):
-    """First message of a new session: enter `room` under `name`. Answered by `joined`, or `error` and a close."""
+    """First message of a new session: enter `room` under `name`. Answered by `joined`, or `error` and an end."""
 
     room: str
     name: str
@@ -140,7 +140,7 @@ class Mute(Message, tag="mute"):
 
 
 class Watch(Message, tag="watch"):
-    """Video publications wanted in this session's video slots, most wanted first; None: the server chooses."""
+    """Publications wanted in this session's video slots, most wanted first; None: the server chooses."""
 
     id: int
     publications: tuple[str, ...] | None = None

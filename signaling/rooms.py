@@ -302,9 +302,10 @@ class Directory:
         for room in list(self.rooms.values()):
             for member in list(room.members.values()):
                 self.leave(member, "closed")
-            self._close_room(room)
         if self._tasks:
             await asyncio.wait(self._tasks)
+        for room in list(self.rooms.values()):
+            self._close_room(room)
 
     def refusal(self) -> str:
         """Why nobody can join now, a sentence; empty: somebody can."""
