@@ -4,8 +4,8 @@ Every message is one JSON object in one text frame; `type` names it, field names
 
 The client numbers its commands with `id` (1, 2, 3 …); the server carries out each number once and answers it
 with a `reply` or an `error` whose `re` is that number. The server numbers its events with `seq` (1, 2, 3 …)
-and keeps them until the client acknowledges them, so that a resumed session misses nothing. Events of the moment,
-which are worthless a second later (`speakers`), carry `seq` 0: they are neither kept nor repeated.
+and keeps them until the client acknowledges them, so that a resumed session misses nothing. Events of the
+moment, which are worthless a second later (`speakers`), carry `seq` 0: they are neither kept nor repeated.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Speaker(msgspec.Struct, rename="camel", frozen=True):
 
 
 class Join(Message, tag="join"):
-    """First message of a new session: enter `room` under `name`. Answered by `joined`, or `error` and an end."""
+    """First message of a new session: enter `room` under `name`. Answered by `joined` or a last `error`."""
 
     room: str
     name: str
