@@ -99,6 +99,12 @@ class AudioReceiver:
         self._buffered = len(rest)
         return joined[:samples]
 
+    def catch_up(self, *, now: float) -> None:
+        """The consumer had stopped pulling and wants what is due now."""
+        self._fifo.clear()
+        self._buffered = 0
+        self.jitter.catch_up(now=now)
+
     def feedback(self, *, now: float, rtt: float | None) -> list[RtcpPacket]:
         """Feedback to send now: call it every 10 to 20 ms."""
         if self._nack is None:

@@ -69,6 +69,11 @@ class Connection:
         """Whether packets can be sent."""
         return self._secure is not None and self._secure.state == "connected" and not self._closed
 
+    @property
+    def rtt(self) -> float | None:
+        """Round trip to the server in seconds, by ICE; None until measured."""
+        return None if self._ice is None else self._ice.rtt
+
     async def gather(self) -> LocalTransport:
         """Gather candidates, at first or for an ICE restart; return what the offer says of this end."""
         if self._next_ice is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 
 from aioice import Candidate, Connection, stun
@@ -39,6 +40,8 @@ class ClientIce(Connection):
         self._loopback = loopback
         self._received = received
         self._path_lost = lost
+        self.rtt: float | None = None
+        """Round trip to the server in seconds, by the last consent check that was answered at once."""
 
     async def get_component_candidates(
         self,
@@ -72,11 +75,11 @@ class ClientIce(Connection):
         password = (self.remote_password or "").encode()
         failures = 0
         while True:
-            await asyncio.sleep(CONSENT_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, no secret
             pair = self._nominated.get(1)
             if pair is None:
-                continue
+                return
             request = self.build_request(pair, nominate=False)
+            asked = time.monotonic()
             try:
                 await pair.protocol.request(
                     request,
@@ -85,8 +88,12 @@ class ClientIce(Connection):
                     retransmissions=CONSENT_RETRANSMISSIONS,
                 )
                 failures = 0
+                took = time.monotonic() - asked
+                if took < stun.RETRY_RTO:
+                    self.rtt = took
             except stun.TransactionError:
                 failures += 1
             if failures >= CONSENT_FAILURES:
                 self._path_lost()
                 return
+            await asyncio.sleep(CONSENT_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, no secret

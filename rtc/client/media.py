@@ -21,8 +21,6 @@ from rtc.client.video_receiver import VideoReceiver
 from rtc.wire import extensions
 from rtc.wire.errors import WireError
 from rtc.wire.rtcp import (
-    DELAY_UNIT,
-    ExtendedReport,
     FullIntraRequest,
     GenericNack,
     PictureLossIndication,
@@ -31,8 +29,6 @@ from rtc.wire.rtcp import (
     RtcpPacket,
     SenderReport,
     SourceDescription,
-    middle32,
-    ntp_from_seconds,
     parse_compound,
     serialize,
 )
@@ -125,7 +121,6 @@ class Media:
         self._session_id = secrets.randbits(62)
         self._connection: Connection | None = None
         self._by_ssrc: dict[int, AudioReceiver | VideoReceiver] = {}
-        self._rtt: float | None = None
         self._next_report = 0.0
 
     @property
@@ -135,9 +130,11 @@ class Media:
 
     @property
     def rtt(self) -> float | None:
-        """Round trip to the server in seconds, as reports tell it."""
+        """Round trip to the server in seconds: as reports tell it, and while we send nothing, as ICE does."""
         measured = [s.stream.rtt for s in self.senders.values() if s.active and s.stream.rtt is not None]
-        return min(measured) if measured else self._rtt
+        if measured:
+            return min(measured)
+        return None if self._connection is None else self._connection.rtt
 
     async def connect(self, *, fresh: bool) -> None:
         """Connect; a connection that stands gets a new path by ICE restart, or with `fresh` a successor.
@@ -256,13 +253,6 @@ class Media:
                 self._keyframe(ssrc)
         elif isinstance(packet, ReceiverEstimate):
             self.remb(packet.bitrate)
-        elif isinstance(packet, ExtendedReport):
-            for delay in packet.delays:
-                if delay.ssrc == self._ssrc and delay.last_receiver_report:
-                    elapsed = middle32(ntp_from_seconds(time.time())) - delay.last_receiver_report
-                    rtt = ((elapsed & 0xFFFFFFFF) - delay.delay) * DELAY_UNIT
-                    if 0 <= rtt < 60:
-                        self._rtt = rtt
 
     def _keyframe(self, ssrc: int) -> None:
         for sender in self.senders.values():
@@ -296,5 +286,4 @@ class Media:
             *(report for report in reports if report is not None),
             ReceiverReport(self._ssrc, tuple(blocks[:MAX_REPORT_BLOCKS])),
             SourceDescription(tuple((ssrc, self._cname) for ssrc in ssrcs)),
-            ExtendedReport(self._ssrc, ntp=ntp_from_seconds(unix_time)),
         ]

@@ -81,6 +81,8 @@ class RemoteAudioTrack(RemoteTrack):
             missed = int((now - self._due) * CLOCK_RATE)
             self._pts += missed
             self._due = now
+            if self._receiver is not None:
+                self._receiver.catch_up(now=now)
         if self._due > now:
             await asyncio.sleep(self._due - now)
         if self.readyState != "live":

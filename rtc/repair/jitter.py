@@ -173,7 +173,7 @@ class JitterBuffer:
         """What to play next; the position moves on by its samples, unless the answer is Wait or Silence."""
         if self._paused and not self._resume(now):
             return Silence(self._frame_samples)
-        self._catch_up(now)
+        self._shorten(now)
         packet = self._packets.pop(self._position, None)
         if packet is None:
             return self._missing(now)
@@ -183,6 +183,13 @@ class JitterBuffer:
         self._last_sequence = packet.sequence
         self.statistics.played += 1
         return Frame(packet.payload, packet.samples)
+
+    def catch_up(self, *, now: float) -> None:
+        """The consumer had stopped pulling: go on with what is due now, and throw away what is overdue."""
+        if not self._paused and self._packets:
+            self._discard_overdue(now)
+            self._position = min(self._packets)
+            self._last_sequence = self._packets[self._position].sequence - 1
 
     def excess(self, *, now: float) -> float:
         """Seconds by which the sound plays later than the target asks; negative: earlier."""
@@ -235,7 +242,7 @@ class JitterBuffer:
         self.statistics.lost += 1
         return samples
 
-    def _catch_up(self, now: float) -> None:
+    def _shorten(self, now: float) -> None:
         """Shorten the delay where the buffer is deeper than it need be.
 
         Over a hole at once, over sound seldom.
@@ -243,9 +250,7 @@ class JitterBuffer:
         if not self._packets:
             return
         if self._lag(self._position, now) > OVERDUE_SECONDS * CLOCK_RATE:
-            self._discard_overdue(now)
-            self._position = min(self._packets)
-            self._last_sequence = self._packets[self._position].sequence - 1
+            self.catch_up(now=now)
         following = min(self._packets)
         while self._position < following and self._lag(self._position, now) >= self._frame_samples:
             self._lose(following)

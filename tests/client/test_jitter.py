@@ -175,3 +175,16 @@ def test_ten_millisecond_frames_work() -> None:
         jitter.insert(number, number * 480, b"x", 480, now=number * 0.01)
         played += isinstance(jitter.pull(now=number * 0.01 + 0.001), Frame)
     assert played >= 197
+
+
+def test_a_consumer_that_paused_for_half_a_second_goes_on_in_the_present_at_once() -> None:
+    jitter = JitterBuffer()
+    for number in range(100):
+        jitter.insert(number, number * FRAME, b"%d" % number, FRAME, now=number * TICK)
+        if number < 50:
+            jitter.pull(now=number * TICK + 0.001)
+    now = 99 * TICK + 0.001
+    jitter.catch_up(now=now)
+    decision = jitter.pull(now=now)
+    assert isinstance(decision, Frame)
+    assert int(decision.payload) >= 97
