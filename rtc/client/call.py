@@ -9,6 +9,7 @@ import logging
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -97,6 +98,7 @@ class Call:
         self._media.remb = self._remb
         self._roster = Roster()
         self._assigned: dict[str, str] = {}
+        self._published: dict[str, LocalPublication] = {}  # the last of each source, for its statistics
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()  # a stream nobody holds is not filled
         self._started = time.monotonic()
         self._reconnect = asyncio.Event()
@@ -152,6 +154,7 @@ class Call:
             await publication.stop()
             raise
         publication.id = reply.publication.id
+        self._published[source] = publication
         publication.start(muted=muted)
         return publication
 
@@ -211,8 +214,8 @@ class Call:
             connected=self.connected,
             rtt=media.rtt,
             reconnects=self._reconnects,
-            wire=media.counters,
-            sent=tuple(publication.statistics() for publication in self.publications.values()),
+            wire=replace(media.counters),
+            sent=tuple(publication.statistics() for publication in self._published.values()),
             audio={mid: receiver.statistics() for mid, receiver in media.audio.items()},
             video={mid: receiver.statistics() for mid, receiver in media.video.items()},
             first_audio=None if first_audio is None else first_audio - self._started,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import av
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
@@ -105,9 +106,9 @@ class LocalPublication:
 
     def statistics(self) -> SentStatistics:
         """Counters since the start."""
-        stream = self.sender.stream.statistics
+        stream = replace(self.sender.stream.statistics)
         if self._video is not None:
-            video = self._video.statistics
+            video = replace(self._video.statistics)
             return SentStatistics(self.source, self._video.codec, video.target_bitrate, stream, video)
         bitrate = self._audio.encoder.bitrate if self._audio is not None else 0
         return SentStatistics(self.source, "OPUS", bitrate, stream)

@@ -94,6 +94,7 @@ class Recorder:
         self._writer = FileWriter(path)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="clarion-record")
         self._picture: av.VideoFrame | None = None
+        self._shown = ""  # who spoke last and has a picture
         self._pending = 0
         self._failure: Exception | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -174,9 +175,11 @@ class Recorder:
 
     def _wanted(self) -> RemoteVideoTrack | None:
         videos = [t for t in self._call.tracks.values() if isinstance(t, RemoteVideoTrack) and t.receiving]
-        speakers = [participant for participant, _ in self._call.speakers]
-        by_speech = [v for speaker in speakers for v in videos if v.participant == speaker]
-        return next(iter([*by_speech, *videos]), None)
+        for speaker, _ in self._call.speakers:
+            if any(video.participant == speaker for video in videos):
+                self._shown = speaker
+                break
+        return next((video for video in videos if video.participant == self._shown), next(iter(videos), None))
 
 
 class FileWriter:

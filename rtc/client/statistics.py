@@ -13,7 +13,7 @@ from rtc.client.video_sender import VideoSenderStatistics
 
 @dataclass(frozen=True, slots=True)
 class SentStatistics:
-    """One publication of ours."""
+    """What was sent from one source: its last publication, and the stream of its m-line since join()."""
 
     source: str
     codec: str

@@ -234,6 +234,7 @@ async def test_a_track_that_ends_is_unpublished_by_itself(server: str) -> None:
                 while True:
                     await track.recv()
         assert "microphone" not in grace.publications
+        assert [sent.source for sent in grace.statistics().sent] == ["microphone"]
 
 
 class Broken(Tone):

@@ -9,6 +9,7 @@ import pytest
 from aioice import Candidate
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint
 
+from rtc.client import ice
 from rtc.client.connection import Connection, ConnectionCounters
 from rtc.client.offer import Answer, LocalTransport
 from rtc.wire.rtcp import ReceiverReport, serialize
@@ -80,6 +81,28 @@ async def test_a_packet_that_srtp_refuses_is_counted_and_the_connection_lives() 
     assert near.counters.unsendable == 2
     await near.connection.close()
     await far.connection.close()
+
+
+async def test_a_path_that_dies_without_a_word_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ice, "CONSENT_SECONDS", 0.05)
+    monkeypatch.setattr(ice, "CONSENT_FAILURES", 1)
+    lost = asyncio.Event()
+    near = ice.ClientIce(loopback=True, received=lambda data: None, lost=lost.set)
+    far = ice.ClientIce(loopback=True, received=lambda data: None, lost=lambda: None)
+    await asyncio.gather(near.gather_candidates(), far.gather_candidates())
+    for here, there in ((near, far), (far, near)):
+        here.remote_username, here.remote_password = there.local_username, there.local_password
+        for candidate in there.local_candidates:
+            await here.add_remote_candidate(candidate)
+        await here.add_remote_candidate(None)
+    async with asyncio.timeout(10):
+        await asyncio.gather(near.connect(), far.connect())
+        assert not lost.is_set()
+        await far.close()
+        await lost.wait()
+    assert near.rtt is not None
+    assert near.rtt < 0.5
+    await near.close()
 
 
 async def test_a_wrong_fingerprint_is_refused() -> None:
