@@ -173,6 +173,7 @@ class JitterBuffer:
         """What to play next; the position moves on by its samples, unless the answer is Wait or Silence."""
         if self._paused and not self._resume(now):
             return Silence(self._frame_samples)
+        self._drop_overlapping()
         self._shorten(now)
         packet = self._packets.pop(self._position, None)
         if packet is None:
@@ -267,6 +268,13 @@ class JitterBuffer:
             self._last_sequence = packet.sequence
             self._skipped_at = now
             self.statistics.skipped += 1
+            self._drop_overlapping()
+
+    def _drop_overlapping(self) -> None:
+        """Drop packets that begin before the position: their sender counts time otherwise than in samples."""
+        for time in [time for time in self._packets if time < self._position]:
+            del self._packets[time]
+            self.statistics.late += 1
 
     def _discard_overdue(self, now: float) -> None:
         """Throw away what should have been played long ago, since nobody pulled; the newest packet stays."""

@@ -12,6 +12,8 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rtc.client.audio_receiver import AudioReceiver
 from rtc.client.audio_sender import AudioSender, level_dbov
@@ -19,7 +21,14 @@ from rtc.client.opus import Samples
 from rtc.client.outgoing import OutgoingStream
 from rtc.client.video_receiver import VideoReceiver
 from rtc.client.video_sender import MAX_BITRATE, MIN_BITRATE, VideoSender, quantised
-from rtc.wire.rtcp import GenericNack, PictureLossIndication, RtcpPacket, parse_compound, serialize
+from rtc.wire.rtcp import (
+    GenericNack,
+    PictureLossIndication,
+    ReceiverReport,
+    RtcpPacket,
+    parse_compound,
+    serialize,
+)
 from rtc.wire.rtp import RtpPacket
 
 DELAY = 0.02
@@ -159,6 +168,54 @@ def test_a_nack_for_what_was_never_sent_is_ignored() -> None:
     assert stream.resend([(sent.sequence_number + 1) & 0xFFFF], now=1.0) == []
     assert len(stream.resend([sent.sequence_number], now=1.0)) == 1
     assert stream.resend([sent.sequence_number], now=1.001) == [], "the same request twice is answered once"
+
+
+packets = st.lists(
+    st.builds(
+        RtpPacket,
+        payload_type=st.sampled_from([96, 97, 98, 99, 100, 111]),
+        sequence_number=st.one_of(st.integers(0, 40), st.integers(0, 0xFFFF)),
+        timestamp=st.one_of(st.integers(0, 40).map(lambda n: n * 960), st.integers(0, 0xFFFFFFFF)),
+        ssrc=st.just(7),
+        marker=st.booleans(),
+        payload=st.binary(max_size=40),
+    ),
+    max_size=60,
+)
+
+
+def report(receiver: AudioReceiver | VideoReceiver, now: float) -> None:
+    block = receiver.report_block(now=now)
+    assert serialize([ReceiverReport(9, () if block is None else (block,))])
+
+
+@given(packets)
+@settings(max_examples=150, deadline=None)
+def test_no_authenticated_nonsense_kills_an_audio_slot(sent: list[RtpPacket]) -> None:
+    receiver = AudioReceiver(ssrc=7, local_ssrc=9, nack=True)
+    for index, packet in enumerate(sent):
+        now = index * 0.02
+        receiver.receive(packet, now=now)
+        assert receiver.pull(960, now=now).shape == (960, 2)
+        serialize([*receiver.feedback(now=now, rtt=None)])
+        report(receiver, now)
+
+
+@given(packets)
+@settings(max_examples=150, deadline=None)
+def test_no_authenticated_nonsense_kills_a_video_slot(sent: list[RtpPacket]) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        receiver = VideoReceiver(
+            ssrc=7, local_ssrc=9, codecs={97: "VP8", 99: "H264"}, rtx={98: 97, 100: 99}, executor=executor
+        )
+        for index, packet in enumerate(sent):
+            now = index * 0.02
+            receiver.receive(packet, now=now)
+            serialize([*receiver.feedback(now=now, rtt=None)])
+            for frame in receiver.buffer.frames:
+                receiver._decode(frame)
+            receiver.buffer.frames.clear()
+            report(receiver, now)
 
 
 def bars(index: int, width: int = 320, height: int = 240) -> av.VideoFrame:
