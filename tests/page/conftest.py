@@ -26,6 +26,38 @@ FLAGS = [
 ]
 START_SECONDS = 30.0
 PATIENCE_MS = 10_000
+TONE_TOLERANCE = 40  # Hz
+HEAR = """async () => {
+    const context = new AudioContext();
+    await context.resume();
+    const analyser = new AnalyserNode(context, {fftSize: 8192, smoothingTimeConstant: 0});
+    for (const {srcObject} of document.querySelectorAll("audio")) {
+        context.createMediaStreamSource(srcObject).connect(analyser);
+    }
+    const bins = new Float32Array(analyser.frequencyBinCount);
+    await new Promise((resolve) => setTimeout(resolve, 400));  // fills the window of the analyser
+    analyser.getFloatFrequencyData(bins);
+    const peak = bins.indexOf(Math.max(...bins));
+    await context.close();
+    return [peak * 48000 / 8192 * context.sampleRate / 48000, bins[peak]];
+}"""
+
+SEE = """async (tile) => {
+    const video = document.querySelector(`[data-tile="${tile}"] video`);
+    const canvas = new OffscreenCanvas(320, 240);
+    const pen = canvas.getContext("2d", {willReadFrequently: true});
+    const bar = () => {
+        pen.drawImage(video, 0, 0, 320, 240);
+        const row = pen.getImageData(0, 220, 320, 1).data;
+        const white = (x) => Math.min(row[x * 4], row[x * 4 + 1], row[x * 4 + 2]) > 190;
+        return Array.from({length: 40}, (_, i) => white(i * 8) ? 1 : 0).join("");
+    };
+    const before = bar();
+    const [r, g, b] = pen.getImageData(160, 100, 1, 1).data;
+    const end = performance.now() + 3000;
+    while (bar() === before && performance.now() < end) await new Promise(requestAnimationFrame);
+    return {colour: [r, g, b], moves: bar() !== before};
+}"""
 WIDE = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 
@@ -166,3 +198,19 @@ def until(page: Page, condition: str) -> None:
         }};
         look();
     }})""")
+
+
+def hears(page: Page, frequency: float) -> bool:
+    """Whether the loudest thing in all that plays on the page is a tone of that frequency."""
+    peak, level = page.evaluate(HEAR)
+    return bool(abs(peak - frequency) < TONE_TOLERANCE and level > -60)
+
+
+def wait_to_hear(page: Page, frequency: float) -> None:
+    """Wait until that tone is the loudest thing that plays on the page."""
+    heard = []
+    for _ in range(12):
+        heard.append(page.evaluate(HEAR))
+        if abs(heard[-1][0] - frequency) < TONE_TOLERANCE and heard[-1][1] > -60:
+            return
+    pytest.fail(f"wanted {frequency} Hz, heard (Hz, dB) {heard}")

@@ -23,6 +23,14 @@
     drop() {
       fake.sockets.at(-1)?.fail();
     },
+    /** Whether unmuted people also sound: the first at 500 Hz, the next at 800 … */
+    tones: false,
+    /** What arrives here of what the page sends, as RTCInboundRtpStreamStats by m-line. */
+    async arrived() {
+      const report = await answerer.getStats();
+      return Object.fromEntries([...report.values()].filter((one) => one.type === "inbound-rtp")
+        .map(({ mid, framesDecoded, totalAudioEnergy }) => [mid, { framesDecoded, totalAudioEnergy }]));
+    },
     sent: (type) => fake.received.filter((message) => message.type === type),
   };
   window.fake = fake;
@@ -74,9 +82,24 @@
     return canvas.captureStream(15).getVideoTracks()[0];
   }
 
+  function tone(frequency) {
+    const audio = new AudioContext();
+    const source = new OscillatorNode(audio, { frequency });
+    const out = audio.createMediaStreamDestination();
+    source.connect(new GainNode(audio, { gain: 0.3 })).connect(out);
+    source.start();
+    addEventListener("pointerdown", () => audio.resume());
+    return out.stream.getAudioTracks()[0];
+  }
+
   async function answer(offer) {
     answerer?.close();
     answerer = new RTCPeerConnection();
+    answerer.ontrack = ({ track }) => {
+      const player = new Audio(); // audio that nobody plays is not decoded either
+      player.srcObject = new MediaStream([track]);
+      player.play().catch(() => {});
+    };
     await answerer.setRemoteDescription({ type: "offer", sdp: offer });
     const slots = { audio: [], video: [] };
     for (const transceiver of answerer.getTransceivers()) {
@@ -89,9 +112,11 @@
     let index = 0;
     for (const person of fake.people) {
       for (const publication of person.publications) {
-        const transceiver = publication.kind === "video" && !publication.muted && slots.video.shift();
+        const { kind, muted, source } = publication;
+        const transceiver = !muted && (kind === "video" || fake.tones) && slots[kind].shift();
         if (!transceiver) continue;
-        await transceiver.sender.replaceTrack(picture(index, publication.source === "screen"));
+        const track = kind === "video" ? picture(index, source === "screen") : tone(500 + 300 * index);
+        await transceiver.sender.replaceTrack(track);
         assigned.push({ mid: transceiver.mid, publication: publication.id, participant: person.id });
       }
       index += 1;

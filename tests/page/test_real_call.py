@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from conftest import OpenPage, until
+from conftest import SEE, OpenPage, hears, until, wait_to_hear
 from playwright.sync_api import Page, expect
 
 TONES = {"Ada": 700, "Bo": 1300}
@@ -15,7 +15,6 @@ COLOURS = {"Ada": (200, 40, 40), "Bo": (40, 60, 200)}
 """RGB of what each page shows, with a bar that moves across it."""
 NAMES = tuple(TONES)
 COLOUR_TOLERANCE = 40
-TONE_TOLERANCE = 40  # Hz
 
 DEVICES = """
     const make = ({audio, video}) => {
@@ -60,39 +59,6 @@ DEVICES = """
     navigator.mediaDevices.getDisplayMedia = async () => make({video: true});
 """
 
-HEAR = """async () => {
-    const context = new AudioContext();
-    await context.resume();
-    const analyser = new AnalyserNode(context, {fftSize: 8192, smoothingTimeConstant: 0});
-    for (const {srcObject} of document.querySelectorAll("audio")) {
-        context.createMediaStreamSource(srcObject).connect(analyser);
-    }
-    const bins = new Float32Array(analyser.frequencyBinCount);
-    await new Promise((resolve) => setTimeout(resolve, 400));  // fills the window of the analyser
-    analyser.getFloatFrequencyData(bins);
-    const peak = bins.indexOf(Math.max(...bins));
-    await context.close();
-    return [peak * 48000 / 8192 * context.sampleRate / 48000, bins[peak]];
-}"""
-
-SEE = """async (tile) => {
-    const video = document.querySelector(`[data-tile="${tile}"] video`);
-    const canvas = new OffscreenCanvas(320, 240);
-    const pen = canvas.getContext("2d", {willReadFrequently: true});
-    const bar = () => {
-        pen.drawImage(video, 0, 0, 320, 240);
-        const row = pen.getImageData(0, 220, 320, 1).data;
-        const white = (x) => Math.min(row[x * 4], row[x * 4 + 1], row[x * 4 + 2]) > 190;
-        return Array.from({length: 40}, (_, i) => white(i * 8) ? 1 : 0).join("");
-    };
-    const before = bar();
-    const [r, g, b] = pen.getImageData(160, 100, 1, 1).data;
-    const end = performance.now() + 3000;
-    while (bar() === before && performance.now() < end) await new Promise(requestAnimationFrame);
-    return {colour: [r, g, b], moves: bar() !== before};
-}"""
-
-
 @pytest.fixture
 def pages(join: OpenPage) -> Iterator[dict[str, Page]]:
     room = f"real-{uuid.uuid4().hex[:8]}"
@@ -114,21 +80,6 @@ def tile_of(page: Page, name: str) -> str:
     identity = page.evaluate("name => clarion.participants.find((one) => one.name === name).id", name)
     page.wait_for_selector(f'[data-tile="{identity}"].has-video')
     return str(identity)
-
-
-def hears(page: Page, frequency: float) -> bool:
-    """Whether the loudest thing in all that plays on the page is a tone of that frequency."""
-    peak, level = page.evaluate(HEAR)
-    return bool(abs(peak - frequency) < TONE_TOLERANCE and level > -60)
-
-
-def wait_to_hear(page: Page, frequency: float) -> None:
-    heard = []
-    for _ in range(12):
-        heard.append(page.evaluate(HEAR))
-        if abs(heard[-1][0] - frequency) < TONE_TOLERANCE and heard[-1][1] > -60:
-            return
-    pytest.fail(f"wanted {frequency} Hz, heard (Hz, dB) {heard}")
 
 
 def test_two_people_hear_and_see_one_another(pages: dict[str, Page]) -> None:

@@ -1,0 +1,52 @@
+"""What the page sends arrives, and what it is sent is heard and seen, at a second peer connection."""
+
+from __future__ import annotations
+
+from conftest import SEE, OpenPage, person, until, wait_to_hear
+
+
+def test_a_voice_is_heard_and_a_picture_seen(join: OpenPage) -> None:
+    page = join(fake={"people": [person(1, "Ada")], "tones": True})
+    page.wait_for_selector('[data-tile="person-1"].has-video')
+    page.locator(".bar-name").click()  # the far side's tone, too, waits for a touch
+    wait_to_hear(page, 500)
+    until(page, "document.querySelector('[data-tile=\"person-1\"] video').videoWidth === 640")
+    assert max(page.evaluate(SEE, "person-1")["colour"]) > 60, "the picture is black"
+
+
+def test_what_the_microphone_and_camera_give_arrives_at_the_other_end(join: OpenPage) -> None:
+    page = join(fake={})
+    until(page, "clarion.publications.camera && clarion.publications.microphone")
+    sources = page.evaluate("Object.fromEntries(fake.sent('publish').map(({source, mid}) => [source, mid]))")
+    assert sources == {"microphone": "0", "camera": "1"}
+    arrived = page.evaluate("""async () => {
+        const end = performance.now() + 10000;
+        for (;;) {
+            const seen = await fake.arrived();
+            if (seen[0]?.totalAudioEnergy > 1e-4 && seen[1]?.framesDecoded > 5) return seen;
+            if (performance.now() > end) return seen;
+            await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+    }""")
+    assert arrived["0"]["totalAudioEnergy"] > 1e-4
+    assert arrived["1"]["framesDecoded"] > 5
+
+
+def test_a_muted_microphone_sends_silence_at_once(join: OpenPage) -> None:
+    page = join(fake={})
+    until(page, "clarion.publications.microphone")
+    page.evaluate("""async () => {
+        while (!((await fake.arrived())[0]?.totalAudioEnergy > 1e-4)) {
+            await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+    }""")
+    page.keyboard.press("m")
+    until(page, "fake.sent('mute').length === 1")
+    before, after = page.evaluate("""async () => {
+        const energy = async () => (await fake.arrived())[0].totalAudioEnergy;
+        await new Promise((resolve) => setTimeout(resolve, 500));  // what is still on the way
+        const before = await energy();
+        await new Promise((resolve) => setTimeout(resolve, 1500));  // the fake microphone beeps once a second
+        return [before, await energy()];
+    }""")
+    assert after - before < 1e-6
