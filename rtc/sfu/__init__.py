@@ -1,1 +1,8 @@
 """The selective forwarding unit: peers, sources, slots, fan-out, rooms."""
+
+from .node import Node, NodeSettings, NodeStatistics
+from .peer import Peer
+from .publication import Publication, SlotView
+from .room import PeerEvents, Room
+
+__all__ = ["Node", "NodeSettings", "NodeStatistics", "Peer", "PeerEvents", "Publication", "Room", "SlotView"]

@@ -1,0 +1,107 @@
+"""Which packets of a stream are missing, and when to ask for them (RFC 4585 6.2.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+REORDERING_SECONDS = 0.005
+"""Wait before the first request: packets that overtake each other on a path arrive within a few milliseconds."""
+
+MIN_INTERVAL_SECONDS = 0.02
+"""Shortest time between two requests for one packet: on a very short path the answer still needs the peer's timer."""
+
+INTERVAL_RTTS = 1.1
+"""A request is repeated once its answer is overdue by a tenth of a round trip."""
+
+DEFAULT_RTT_SECONDS = 0.1
+"""Assumed until a round trip was measured; what libwebrtc assumes."""
+
+MAX_MISSING = 512
+"""Numbers remembered at most, so that a jump in the sequence costs bounded memory; the oldest are given up first."""
+
+
+@dataclass(slots=True)
+class _Missing:
+    since: float
+    next_request: float
+    requests: int = 0
+
+
+class NackGenerator:
+    """Remembers gaps in one stream of extended (unwrapped) sequence numbers and says when to ask for what.
+
+    Numbers still missing `deadline` seconds after the gap was seen are given up: their repair would come too late.
+    """
+
+    def __init__(self, *, deadline: float) -> None:
+        self.deadline = deadline
+        self.given_up = 0
+        """Packets that no request brought in time, since the start."""
+        self.recovered = 0
+        """Packets that arrived after they had been asked for, since the start."""
+        self._missing: dict[int, _Missing] = {}
+        self._highest: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._missing)
+
+    def __contains__(self, sequence: int) -> bool:
+        return sequence in self._missing
+
+    def received(self, sequence: int, *, now: float) -> bool:
+        """Note that `sequence` arrived; True when it had been asked for, so that it is a repair."""
+        highest = self._highest
+        if highest is None or sequence == highest + 1:
+            self._highest = sequence
+            return False
+        if sequence <= highest:
+            missing = self._missing.pop(sequence, None)
+            if missing is None or not missing.requests:
+                return False
+            self.recovered += 1
+            return True
+        self._open_gap(highest + 1, sequence, now)
+        self._highest = sequence
+        return False
+
+    def retract(self, sequence: int) -> None:
+        """The newest number received is to be used again: its packet does not count."""
+        if self._highest == sequence:
+            self._highest = sequence - 1
+
+    def due(self, *, now: float, rtt: float | None) -> list[int]:
+        """Numbers to ask for now, in order; what has passed its deadline is given up first."""
+        if not self._missing:
+            return []
+        interval = max(MIN_INTERVAL_SECONDS, INTERVAL_RTTS * (DEFAULT_RTT_SECONDS if rtt is None else rtt))
+        expired = [number for number, missing in self._missing.items() if now - missing.since > self.deadline]
+        for number in expired:
+            del self._missing[number]
+        self.given_up += len(expired)
+        wanted = []
+        for number, missing in self._missing.items():
+            if now >= missing.next_request:
+                missing.requests += 1
+                missing.next_request = now + interval
+                wanted.append(number)
+        return wanted
+
+    def next_time(self) -> float | None:
+        """When `due` next has something to say, or None when nothing is missing."""
+        if not self._missing:
+            return None
+        return min(min(m.next_request, m.since + self.deadline) for m in self._missing.values())
+
+    def reset(self) -> None:
+        """Forget the stream: its numbering starts anew."""
+        self._missing.clear()
+        self._highest = None
+
+    def _open_gap(self, first: int, end: int, now: float) -> None:
+        start = max(first, end - MAX_MISSING)
+        self.given_up += start - first
+        for number in range(start, end):
+            self._missing[number] = _Missing(now, now + REORDERING_SECONDS)
+        while len(self._missing) > MAX_MISSING:
+            del self._missing[next(iter(self._missing))]
+            self.given_up += 1

@@ -1,0 +1,199 @@
+"""The asyncio driver of the one UDP port: reads, ticks and sends; everything else is told the time."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+
+import ifaddr
+import structlog
+from aiortc.rtcdtlstransport import RTCCertificate
+
+from rtc.transport.addresses import AddressTable
+from rtc.transport.batch import Inbox, Outbox
+from rtc.transport.udp import UdpSocket, open_udp
+from rtc.wire.sdp import host_candidates
+
+from .counts import MediaCounts
+from .link import Link
+from .port import Port
+from .room import Room
+
+REPAIR_SECONDS = 0.01
+"""How often missing packets are looked after: half a frame of audio."""
+
+ROOM_TICKS = 5
+"""Rooms are looked after in every n-th tick."""
+
+READS_A_TURN = 16
+"""Batches read before the event loop gets its turn, so that a flood cannot starve signalling."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """Where media is received and announced."""
+
+    host: str = "127.0.0.1"
+    port: int = 7882
+    public_ips: tuple[str, ...] = ()
+    """Addresses to announce; empty: those of the host, or the one it listens on."""
+
+
+@dataclass(slots=True)
+class NodeStatistics:
+    """Counts since the start, and what is there now."""
+
+    media: MediaCounts = field(default_factory=MediaCounts)
+    drops: Counter[str] = field(default_factory=Counter)
+    """Datagrams and packets dropped, by reason."""
+    states: Counter[str] = field(default_factory=Counter)
+    """Peers now, by state of their transport."""
+
+
+class Node:
+    """One UDP port and the rooms behind it."""
+
+    def __init__(self, socket: UdpSocket, addresses: tuple[str, ...]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = socket
+        self._inbox = Inbox()
+        self._rooms: list[Room] = []
+        self._closing: set[asyncio.Task[None]] = set()
+        self._flush_scheduled = False
+        self._closed = False
+        self._ticks = 0
+        self._port = Port(
+            RTCCertificate.generateCertificate(),
+            now=self._loop.time,
+            wall_offset=time.time() - self._loop.time(),
+            transmit=self._transmit,
+            wake=self._wake,
+            retire=self._retire,
+        )
+        self._port.candidates = host_candidates(addresses, socket.port)
+        self._loop.add_reader(socket.fileno(), self._readable)
+        self._timer = self._loop.call_later(REPAIR_SECONDS, self._tick)
+
+    @classmethod
+    async def start(cls, settings: NodeSettings) -> Node:
+        """Listen. Raises OSError with a clear sentence when the port cannot be had, ValueError for a bad address."""
+        addresses = settings.public_ips or discover_addresses(settings.host)
+        host_candidates(addresses, settings.port)
+        return cls(open_udp(settings.host, settings.port), addresses)
+
+    @property
+    def port(self) -> int:
+        """The UDP port."""
+        return self._socket.port
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Addresses that are announced to clients."""
+        return tuple(candidate.address for candidate in self._port.candidates)
+
+    def create_room(self, name: str) -> Room:
+        """Make a room."""
+        room = Room(name, self._port)
+        self._rooms.append(room)
+        return room
+
+    def close_room(self, room: Room) -> None:
+        """Forget a room and close all its peers."""
+        if room in self._rooms:
+            self._rooms.remove(room)
+        for peer in list(room.peers.values()):
+            self._run(peer.close())
+
+    async def close(self) -> None:
+        """Close every room and the port."""
+        if self._closed:
+            return
+        self._closed = True
+        self._timer.cancel()
+        for room in list(self._rooms):
+            self.close_room(room)
+        while self._closing:
+            await asyncio.gather(*self._closing, return_exceptions=True)
+        self._port.flush()
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+
+    def statistics(self) -> NodeStatistics:
+        """Count everything now."""
+        found = NodeStatistics(drops=Counter(self._port.drops))
+        found.drops["send-refused"] += self._socket.errors
+        found.drops["send-buffer-full"] += self._socket.dropped
+        found.drops["too-long"] += self._inbox.truncated
+        found.drops["unprotectable"] += self._port.sender.failures
+        found.media.add(self._port.departed)
+        peers = [peer for room in self._rooms for peer in room.peers.values()]
+        for peer in peers:
+            found.media.add(peer.counts())
+        found.states.update(peer.state for peer in peers)
+        return found
+
+    def _readable(self) -> None:
+        for _ in range(READS_A_TURN):
+            count = self._socket.receive(self._inbox)
+            if not count:
+                break
+            self._port.receive(self._inbox, count, now=self._loop.time())
+        self._port.flush()
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(REPAIR_SECONDS, self._tick)
+        now = self._loop.time()
+        self._port.tick(now=now)
+        self._ticks += 1
+        if self._ticks % ROOM_TICKS == 0:
+            for room in self._rooms:
+                room.tick(now)
+        self._port.flush()
+
+    def _transmit(self, outbox: Outbox, addresses: AddressTable) -> None:
+        self._socket.send(outbox, addresses)
+
+    def _wake(self) -> None:
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        if not self._closed:
+            self._port.flush()
+
+    def _retire(self, link: Link) -> None:
+        self._run(link.close())
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._closing.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("closing a connection failed", exc_info=task.exception())
+
+
+def discover_addresses(host: str) -> tuple[str, ...]:
+    """Addresses under which clients can reach a socket bound to `host`, global ones first, loopback last."""
+    bound = ipaddress.ip_address(host)
+    if not bound.is_unspecified:
+        return (host,)
+    found = []
+    for adapter in ifaddr.get_adapters():
+        for entry in adapter.ips:
+            address = ipaddress.ip_address(entry.ip if isinstance(entry.ip, str) else entry.ip[0])
+            if address.is_link_local or (bound.version == 4 and address.version == 6):
+                continue
+            found.append(address)
+    found.sort(key=lambda address: (address.is_loopback, address.version))
+    return tuple(str(address) for address in dict.fromkeys(found))

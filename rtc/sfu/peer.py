@@ -1,0 +1,311 @@
+"""One participant's connection: what it publishes, what it listens to, and the path to it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rtc.transport.batch import Inbox
+from rtc.wire.sdp import (
+    Answer,
+    AnsweredMedia,
+    Offer,
+    OfferedMedia,
+    SdpError,
+    answer_media,
+    answer_setup,
+    parse_offer,
+    refused_mids,
+)
+
+from .counts import MediaCounts
+from .intake import Intake
+from .link import Link, LinkState, same_certificate
+from .media import PublishedMedia
+from .port import Port
+from .publication import Publication
+from .reports import Reports
+from .slot import Outlet, Slot
+from .source import Source
+
+if TYPE_CHECKING:
+    from .room import PeerEvents, Room
+
+
+class Peer:
+    """A participant of a room, made by `Room.join`."""
+
+    def __init__(
+        self, peer_id: str, room: Room, port: Port, events: PeerEvents, *,
+        can_publish: bool, can_subscribe: bool, any_srtp: bool,
+    ) -> None:
+        self.id = peer_id
+        self.events = events
+        self.can_publish = can_publish
+        self.can_subscribe = can_subscribe
+        self.slots: dict[str, Slot] = {}
+        """By MID, in the order of the offer."""
+        self.carried: dict[str, str | None] = {}
+        """Which publication each slot carries, by MID."""
+        self.watched: tuple[str, ...] | None = None
+        self.follow: str | None = None
+        self._room = room
+        self._port = port
+        self._outlet = Outlet()
+        self._link: Link | None = None
+        self._past = MediaCounts()
+        self._closed = False
+        # Without GCM a packet costs twice as much; who does not have it fails once and comes back.
+        self._gcm_only = not any_srtp
+        self._session_id = secrets.randbits(62)
+        self._version = 0
+        self._intake = Intake(port.drops)
+        self._reports = Reports(
+            self._intake, self.slots, port.sender, port.drops,
+            cname=peer_id, wall_offset=port.wall_offset, send=self._send_rtcp, look_after=room.look_after,
+        )
+
+    @property
+    def state(self) -> LinkState:
+        """State of the transport."""
+        if self._closed:
+            return "closed"
+        return "new" if self._link is None else self._link.state
+
+    @property
+    def rtt(self) -> float | None:
+        """Round trip in seconds, None until measured."""
+        return self._reports.rtt
+
+    @property
+    def loss(self) -> float:
+        """Worst share lost on the way to this peer in its last reports, 0 to 1."""
+        return self._reports.loss
+
+    def counts(self) -> MediaCounts:
+        """What it has sent and received since it joined."""
+        counts = MediaCounts(feedback=self._reports.counters)
+        for source in self.sources:
+            counts.packets_in[source.kind] += source.packets
+            counts.bytes_in[source.kind] += source.octets
+            counts.lost[source.kind] += source.nack.given_up
+        for slot in self.slots.values():
+            packets, octets = slot.sent()
+            counts.packets_out[slot.kind] += packets
+            counts.bytes_out[slot.kind] += octets
+        counts.add(self._past)
+        return counts
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """What this peer's publishing m-lines send."""
+        return tuple(self._intake.sources.values())
+
+    def answer(self, offer_sdp: str, *, whole: bool = False) -> str:
+        """Answer an offer: the first, a renegotiation, an ICE restart, or that of a new peer connection.
+
+        With `whole`, an offer that can only be taken in part is refused, as WHIP and WHEP want it.
+        Raises SdpError with a sentence for the client; then nothing has changed.
+        """
+        offer = parse_offer(offer_sdp)
+        refused = refused_mids(offer)
+        if whole and refused:
+            raise SdpError(f"no codec of media section {min(refused)!r} is supported here")
+        link = self._link
+        if link is None or link.state in ("failed", "closed") or not same_certificate(link.fingerprints, offer):
+            link = self._new_link(offer)
+        elif (offer.ufrag, offer.pwd) != (link.ice.remote_ufrag, link.ice.remote_pwd):
+            link.restart_ice(offer.ufrag, offer.pwd)
+        media = self._agree(offer, refused)
+        self._version += 1
+        answer = Answer(
+            session_id=self._session_id,
+            version=self._version,
+            ufrag=link.ice.local_ufrag,
+            pwd=link.ice.local_pwd,
+            fingerprints=self._port.fingerprints,
+            setup=link.setup,
+            candidates=self._port.candidates,
+            media=media,
+            extmap_allow_mixed=offer.extmap_allow_mixed,
+        )
+        if link.state == "new":
+            link.begin(offer, now=self._port.now())
+        link.open_channels(offer)
+        self._room.assign_all()
+        return answer.serialize()
+
+    def restart_ice(self, ufrag: str, pwd: str) -> tuple[str, str]:
+        """Restart ICE without an offer (RFC 9725 4.4.2); returns our new ufrag and pwd. Raises LookupError before an offer."""
+        if self._link is None:
+            raise LookupError("there is no connection to restart")
+        self._link.restart_ice(ufrag, pwd)
+        return self._link.ice.local_ufrag, self._link.ice.local_pwd
+
+    @property
+    def ice_credentials(self) -> tuple[str, str, str, str] | None:
+        """Our ufrag and pwd, the peer's ufrag and pwd; None before an offer."""
+        if self._link is None:
+            return None
+        ice = self._link.ice
+        return ice.local_ufrag, ice.local_pwd, ice.remote_ufrag, ice.remote_pwd
+
+    def publish(self, mid: str, *, publication_id: str, muted: bool = False) -> Publication:
+        """Offer what is sent on m-line `mid` to the room. Raises LookupError for an m-line that does not send."""
+        source = self._intake.sources.get(mid)
+        if source is None:
+            raise LookupError(f"m-line {mid!r} is not one that the client sends on")
+        publication = Publication(publication_id, self.id, mid, source.kind, source, muted)
+        self._room.publish(publication)
+        return publication
+
+    def unpublish(self, publication_id: str) -> None:
+        """Withdraw a publication of this peer. Raises LookupError."""
+        self._room.unpublish(self._own(publication_id).id)
+
+    def set_muted(self, publication_id: str, muted: bool) -> None:
+        """Stop or resume forwarding a publication of this peer. Raises LookupError."""
+        self._room.set_muted(self._own(publication_id).id, muted)
+
+    def watch(self, publications: Sequence[str] | None, *, follow: str | None = None) -> None:
+        """Choose what the video slots carry: these publications, most wanted first; None lets the room choose.
+
+        With `follow`, audio and video slots carry what that peer publishes and nothing else.
+        """
+        self.watched = None if publications is None else tuple(publications)
+        self.follow = follow
+        self._room.assign(self)
+
+    def receive_srtp(self, inbox: Inbox, i: int, source: bytes, *, now: float) -> None:
+        """Take a media datagram (the port calls this)."""
+        row = inbox.rows[i]
+        size = inbox.sizes[i]
+        is_rtcp = size > 1 and 192 <= row[1] <= 223
+        if self._link is None or not self._link.unprotect(inbox, i, source, is_rtcp=is_rtcp, now=now):
+            self._port.drops["srtcp-refused" if is_rtcp else "srtp-refused"] += 1
+            return
+        data = row[: inbox.lengths[i]]
+        if is_rtcp:
+            self._reports.receive(data, now=now)
+            return
+        received = self._intake.receive(data, now=now)
+        if received is None:
+            return
+        origin, packet, level = received
+        if len(origin.nack):
+            self._port.repairs[origin] = self
+        self._room.forward(origin, packet, level, now=now)
+
+    def receive_stun(self, message: bytes, source: bytes, *, now: float) -> bool:
+        """Take a STUN message (the port calls this)."""
+        return self._link is not None and self._link.receive_stun(message, source, now=now)
+
+    def receive_dtls(self, datagram: bytes) -> None:
+        """Take a DTLS datagram (the port calls this)."""
+        if self._link is not None:
+            self._link.receive_dtls(datagram)
+
+    def outlet_changed(self) -> None:
+        """The path opened: sources may have newcomers now (the link calls this)."""
+        for slot in self.slots.values():
+            if slot.source is not None:
+                slot.source.fanout.suspend_one(slot)
+        self._room.assign(self)
+
+    def repair(self, source: Source, *, now: float) -> bool:
+        """Ask for what a source misses (the port calls this)."""
+        return not self._closed and self._reports.repair(source, now=now)
+
+    def tick(self, now: float) -> None:
+        """Periodic work (the room calls this)."""
+        if self._link is not None:
+            self._link.tick(now)
+            if self._link.state in ("connected", "disconnected"):
+                self._reports.tick(now)
+
+    async def close(self) -> None:
+        """Leave the room and end the connection."""
+        if self._closed:
+            return
+        self._closed = True
+        self._port.departed.add(self.counts())
+        self._drop_slots(set(self.slots))
+        self._room.remove(self)
+        self._port.unregister(self, ssrcs=self._intake.ssrcs)
+        if self._link is not None:
+            await self._link.close()
+
+    def _own(self, publication_id: str) -> Publication:
+        publication = self._room.publications[publication_id]
+        if publication.peer_id != self.id:
+            raise LookupError(publication_id)
+        return publication
+
+    def _new_link(self, offer: Offer) -> Link:
+        old = self._link
+        if old is not None:
+            # Its keys go, and what is numbered for them: the new connection gets new slots.
+            self._drop_slots(set(self.slots))
+            if old.state == "failed" and not old.negotiated_srtp:
+                self._gcm_only = False
+            self._port.retire(old)
+            self._outlet = Outlet()
+        active = answer_setup(offer) == "active"
+        self._link = Link(
+            self._port, self, self._outlet, active=active, gcm_only=active and self._gcm_only,
+            on_state=self.events.transport_changed,
+            on_channel=lambda channel: self._room.channels.add(self.id, channel),
+        )
+        return self._link
+
+    def _agree(self, offer: Offer, refused: frozenset[str]) -> tuple[AnsweredMedia, ...]:
+        answered: list[AnsweredMedia] = []
+        published: list[PublishedMedia] = []
+        gone = set(self.slots)
+        for offered in offer.media:
+            slot = self._slot_for(offered) if offered.receives and offered.mid not in refused else None
+            agreed = answer_media(
+                offered,
+                send=self.can_subscribe and slot is not None,
+                receive=self.can_publish,
+                ssrc=None if slot is None else slot.ssrc,
+                rtx_ssrc=None if slot is None else slot.rtx_ssrc,
+                cname=self.id,
+                stream_id=f"slot-{offered.mid}",
+                track_id=f"slot-{offered.mid}",
+                reject=offered.mid in refused,
+            )
+            answered.append(agreed)
+            if agreed.receives and agreed.kind != "application":
+                published.append(PublishedMedia.agree(offered, agreed))
+            if slot is not None and agreed.sends:
+                gone.discard(slot.mid)
+                slot.configure(agreed.codecs, agreed.extensions)
+                self.slots[slot.mid] = slot
+        self._drop_slots(gone)
+        self._port.unregister(self, ssrcs=self._intake.ssrcs)
+        self._intake.configure(published)
+        for ssrc in self._intake.ssrcs:
+            self._port.register_ssrc(ssrc, self)
+        self._room.withdraw_lost(self)
+        return tuple(answered)
+
+    def _slot_for(self, offered: OfferedMedia) -> Slot | None:
+        if offered.kind == "application":
+            return None
+        slot = self.slots.get(offered.mid)
+        return slot if slot is not None and slot.kind == offered.kind else Slot(offered.mid, offered.kind, self._outlet)
+
+    def _drop_slots(self, mids: set[str]) -> None:
+        for mid in mids:
+            slot = self.slots.pop(mid)
+            if slot.source is not None:
+                slot.source.fanout.detach(slot)
+                slot.source = None
+            self._past.packets_out[slot.kind] += slot.packets
+            self._past.bytes_out[slot.kind] += slot.octets
+
+    def _send_rtcp(self, compound: bytes) -> None:
+        if self._link is not None:
+            self._link.send_rtcp(compound)

@@ -1,0 +1,190 @@
+"""RTCP between the server and one peer: it ends here in both directions (RFC 3550, RFC 4585, RFC 5104)."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+
+from rtc.wire import rtcp
+from rtc.wire.errors import WireError
+
+from .counts import FeedbackCounts
+from .fanout import Sender
+from .intake import Intake
+from .slot import Slot
+from .source import Source
+
+INTERVAL_SECONDS = 1.0
+"""Between reports: RFC 3550's 5 s are for multicast; repair and lip-sync want fresher figures."""
+
+FIRST_SECONDS = 0.2
+"""The first report comes early: it starts the measurement of the round trip, and lip-sync."""
+
+MAX_VIDEO_BITRATE = 2_500_000
+"""bit/s that a publisher may send for each video m-line: 720p at 30 frames/s with room to spare."""
+
+MAX_NACKED = 512
+"""Packets looked at in one NACK; more is a listener that has lost everything and wants a key frame."""
+
+MAX_RTT_SECONDS = 10.0
+"""A longer round trip in a report is nonsense."""
+
+MAX_BLOCKS = 31
+"""Report blocks in one packet: its count has five bits."""
+
+SLOTS_A_COMPOUND = 12
+"""Sender reports in one datagram, so that with descriptions it stays below 1,200 bytes."""
+
+
+class Reports:
+    """Reads a peer's RTCP, writes ours."""
+
+    def __init__(
+        self, intake: Intake, slots: Mapping[str, Slot], sender: Sender, drops: Counter[str],
+        *, cname: str, wall_offset: float, send: Callable[[bytes], None], look_after: Callable[[Source], None],
+    ) -> None:
+        self.ssrc = secrets.randbits(32)
+        """Ours, in reports and feedback."""
+        self.rtt: float | None = None
+        """Round trip to the peer in seconds, None until measured."""
+        self.counters = FeedbackCounts()
+        self.loss = 0.0
+        """Worst share lost on the way to this peer in its last reports, 0 to 1."""
+        self._intake = intake
+        self._slots = slots
+        self._sender = sender
+        self._drops = drops
+        self._cname = cname
+        self._wall_offset = wall_offset
+        self._send = send
+        self._look_after = look_after
+        self._next: float | None = None
+
+    def receive(self, data: memoryview, *, now: float) -> None:
+        """Take a compound packet from the peer."""
+        try:
+            packets = rtcp.parse_compound(data)
+        except WireError:
+            self._drops["rtcp-malformed"] += 1
+            return
+        by_ssrc = {slot.ssrc: slot for slot in self._slots.values()}
+        for packet in packets:
+            if isinstance(packet, rtcp.SenderReport):
+                self._sender_report(packet, now)
+                self._report_blocks(packet.reports, by_ssrc, now)
+            elif isinstance(packet, rtcp.ReceiverReport):
+                self._report_blocks(packet.reports, by_ssrc, now)
+            elif isinstance(packet, rtcp.GenericNack):
+                self._nack(packet, by_ssrc.get(packet.media_ssrc), now)
+            elif isinstance(packet, rtcp.PictureLossIndication):
+                self.counters.plis_in += 1
+                self._want_keyframe(by_ssrc.get(packet.media_ssrc))
+            elif isinstance(packet, rtcp.FullIntraRequest):
+                self.counters.firs_in += 1
+                for ssrc, _ in packet.entries:
+                    self._want_keyframe(by_ssrc.get(ssrc))
+
+    def repair(self, source: Source, *, now: float) -> bool:
+        """Ask for what `source` misses now; False when it misses nothing."""
+        feedback: list[rtcp.RtcpPacket] = []
+        if source.ssrc is not None:
+            missing = source.missing(now=now, rtt=self.rtt)
+            if missing:
+                feedback.append(rtcp.GenericNack(self.ssrc, source.ssrc, tuple(missing)))
+                self.counters.nacks_out += 1
+            if source.wants_keyframe(now=now, rtt=self.rtt):
+                feedback.append(rtcp.PictureLossIndication(self.ssrc, source.ssrc))
+                self.counters.plis_out += 1
+        if feedback:
+            self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), *feedback]))
+        return bool(len(source.nack)) or source.keyframes.pending or source.needs_start
+
+    def tick(self, now: float) -> None:
+        """Send the periodic reports when they are due."""
+        if self._next is None:
+            self._next = now + FIRST_SECONDS
+        if now < self._next:
+            return
+        self._next = now + INTERVAL_SECONDS
+        for compound in self._compounds(now):
+            self._send(rtcp.serialize(compound))
+
+    def _compounds(self, now: float) -> Iterable[list[rtcp.RtcpPacket]]:
+        received = [s.reception.report(now=now) for s in self._intake.sources.values() if s.reception is not None]
+        blocks = tuple(block for block in received if block is not None)[: MAX_BLOCKS]
+        video = [s.ssrc for s in self._intake.sources.values() if s.kind == "video" and s.ssrc is not None]
+        first: list[rtcp.RtcpPacket] = [
+            rtcp.ReceiverReport(self.ssrc, blocks),
+            rtcp.SourceDescription(((self.ssrc, self._cname),)),
+        ]
+        if video:
+            first.append(rtcp.ReceiverEstimate(self.ssrc, MAX_VIDEO_BITRATE * len(video), tuple(video)))
+        yield first
+        reports = [report for report in (self._report_slot(slot, now) for slot in self._slots.values()) if report]
+        for at in range(0, len(reports), SLOTS_A_COMPOUND):
+            some = reports[at : at + SLOTS_A_COMPOUND]
+            # One chunk a packet: stock aiortc misreads a second one.
+            names = [rtcp.SourceDescription(((report.ssrc, self._cname),)) for report in some]
+            yield [*some, *names]
+
+    def _report_slot(self, slot: Slot, now: float) -> rtcp.SenderReport | None:
+        source = slot.source
+        leg = None if source is None else source.fanout.leg(slot)
+        if source is None or leg is None:
+            return None
+        timestamp = source.clock.timestamp_at(now)
+        if timestamp is None:
+            return None
+        packets, octets = source.fanout.sent(leg)
+        return rtcp.SenderReport(
+            slot.ssrc,
+            rtcp.ntp_from_seconds(now + self._wall_offset),
+            source.fanout.outgoing_timestamp(leg, timestamp),
+            packets & 0xFFFFFFFF,
+            octets & 0xFFFFFFFF,
+        )
+
+    def _sender_report(self, packet: rtcp.SenderReport, now: float) -> None:
+        source = self._intake.by_ssrc(packet.ssrc)
+        if source is None:
+            return
+        if source.reception is not None:
+            source.reception.sender_report(packet.ntp, now=now)
+        source.clock.sender_report(rtcp.seconds_from_ntp(packet.ntp), packet.rtp_timestamp, now=now)
+
+    def _report_blocks(
+        self, blocks: tuple[rtcp.ReportBlock, ...], by_ssrc: dict[int, Slot], now: float
+    ) -> None:
+        losses = []
+        for block in blocks:
+            if block.ssrc not in by_ssrc:
+                continue
+            losses.append(block.fraction_lost / 256)
+            if not block.last_sender_report:
+                continue
+            sent = rtcp.middle32(rtcp.ntp_from_seconds(now + self._wall_offset))
+            elapsed = (sent - block.last_sender_report - block.delay_since_last_sender_report) & 0xFFFFFFFF
+            rtt = elapsed * rtcp.DELAY_UNIT
+            if rtt < MAX_RTT_SECONDS:
+                self.rtt = rtt if self.rtt is None else self.rtt + (rtt - self.rtt) / 4
+        if losses:
+            self.loss = max(losses)
+
+    def _nack(self, packet: rtcp.GenericNack, slot: Slot | None, now: float) -> None:
+        self.counters.nacks_in += 1
+        leg = None if slot is None or slot.source is None else slot.source.fanout.leg(slot)
+        if slot is None or slot.source is None or leg is None:
+            return
+        source = slot.source
+        for number in packet.lost[:MAX_NACKED]:
+            sequence = source.fanout.source_sequence(leg, number)
+            stored = source.history.get(sequence) if sequence >= leg.first else None
+            if stored is not None and leg.may_resend(sequence, now=now, rtt=self.rtt or 0.0):
+                source.fanout.resend(leg, stored, self._sender)
+                self.counters.resent += 1
+
+    def _want_keyframe(self, slot: Slot | None) -> None:
+        if slot is not None and slot.source is not None and slot.kind == "video":
+            slot.source.keyframes.want()
+            self._look_after(slot.source)

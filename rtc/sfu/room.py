@@ -1,0 +1,229 @@
+"""A room: who is in it, what they publish, and who hears and sees whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Protocol
+
+from rtc.repair.speakers import Speakers
+
+from .assignment import assign
+from .channels import Channels
+from .link import LinkState
+from .packet import SourcePacket
+from .peer import Peer
+from .port import Port
+from .publication import Publication, SlotView
+from .source import Source
+
+SPEAKERS_SECONDS = 0.1
+"""How often it is judged who speaks: often enough that a first word gets a slot."""
+
+
+class PeerEvents(Protocol):
+    """What the owner of a peer is told; called synchronously, must neither block nor raise."""
+
+    def transport_changed(self, state: LinkState) -> None:
+        """The media transport of the peer has another state."""
+
+    def slots_changed(self, slots: tuple[SlotView, ...]) -> None:
+        """The peer's slots carry something else; all of them are listed."""
+
+    def speakers_changed(self, speakers: tuple[tuple[str, int], ...]) -> None:
+        """Others speak now: peer id and level in dBov, loudest first."""
+
+
+class Room:
+    """Peers that hear and see each other; made by the node."""
+
+    def __init__(self, name: str, port: Port) -> None:
+        self.name = name
+        self.peers: dict[str, Peer] = {}
+        self.publications: dict[str, Publication] = {}
+        self.speakers = Speakers()
+        self.channels = Channels()
+        self._port = port
+        self._by_source: dict[Source, Publication] = {}
+        self._next_judgement = 0.0
+        self._speaking: tuple[str, ...] = ()
+        self._order: tuple[str, ...] = ()
+
+    def join(
+        self, peer_id: str, events: PeerEvents, *,
+        can_publish: bool = True, can_subscribe: bool = True, any_srtp: bool = False,
+    ) -> Peer:
+        """Add a peer. Raises ValueError when the id is taken.
+
+        `any_srtp` accepts AES-CM at once, for clients without AES-GCM that cannot try twice (WHIP, WHEP).
+        """
+        if peer_id in self.peers:
+            raise ValueError(f"peer {peer_id} is in the room already")
+        peer = Peer(
+            peer_id, self, self._port, events,
+            can_publish=can_publish, can_subscribe=can_subscribe, any_srtp=any_srtp,
+        )
+        self.peers[peer_id] = peer
+        return peer
+
+    def publish(self, publication: Publication) -> None:
+        """Offer a publication to everybody else. Raises ValueError when its id or its m-line is taken."""
+        if publication.id in self.publications:
+            raise ValueError(f"publication {publication.id} exists already")
+        if publication.source in self._by_source:
+            raise ValueError(f"m-line {publication.mid!r} is published already")
+        self.publications[publication.id] = publication
+        self._by_source[publication.source] = publication
+        self.assign_all()
+
+    def unpublish(self, publication_id: str) -> None:
+        """Withdraw a publication. Raises LookupError when there is none."""
+        self._withdraw(self.publications[publication_id])
+        self.assign_all()
+
+    def set_muted(self, publication_id: str, muted: bool) -> None:
+        """Stop or resume forwarding. Raises LookupError when there is no such publication."""
+        publication = self.publications[publication_id]
+        publication.muted = muted
+        if muted:
+            publication.source.fanout.suspend()
+            self.speakers.forget(publication_id)
+        else:
+            self.look_after(publication.source)
+        self.assign_all()
+
+    def withdraw_lost(self, peer: Peer) -> None:
+        """Withdraw what a peer published on m-lines that its latest offer no longer sends on."""
+        for publication in [p for p in self.publications.values() if p.peer_id == peer.id]:
+            if publication.source not in peer.sources:
+                self._withdraw(publication)
+
+    def remove(self, peer: Peer) -> None:
+        """Take a peer and all that it publishes out of the room."""
+        if self.peers.pop(peer.id, None) is None:
+            return
+        for publication in [p for p in self.publications.values() if p.peer_id == peer.id]:
+            self._withdraw(publication)
+        self.channels.remove(peer.id)
+        self.assign_all()
+
+    def forward(self, source: Source, packet: SourcePacket, level: int | None, *, now: float) -> None:
+        """Pass a packet on to all who listen to its source."""
+        publication = self._by_source.get(source)
+        if publication is None or publication.muted:
+            return
+        if level is not None:
+            self.speakers.heard(publication.id, level, now=now)
+        if source.is_newest(packet):
+            source.fanout.forward(packet, self._port.sender, starts=source.starts_here(packet), now=now)
+        else:
+            source.fanout.forward_late(packet, self._port.sender)
+
+    def look_after(self, source: Source) -> None:
+        """Its publisher may have to be asked for something."""
+        publication = self._by_source.get(source)
+        if publication is not None:
+            self._port.repairs[source] = self.peers[publication.peer_id]
+
+    def assign_all(self) -> None:
+        """Fill every listener's slots anew."""
+        ranked = self._ranked()
+        for peer in self.peers.values():
+            self._assign(peer, ranked)
+
+    def assign(self, peer: Peer) -> None:
+        """Fill one listener's slots."""
+        self._assign(peer, self._ranked())
+
+    def slot_views(self, peer: Peer) -> tuple[SlotView, ...]:
+        """What a peer's slots carry now."""
+        views = []
+        for slot in peer.slots.values():
+            held = peer.carried.get(slot.mid)
+            publication = None if held is None else self.publications.get(held)
+            owner = None if publication is None else publication.peer_id
+            views.append(SlotView(slot.mid, slot.kind, None if owner is None else held, owner))
+        return tuple(views)
+
+    def tick(self, now: float) -> None:
+        """Periodic work: judge who speaks, report to the peers, notice who is gone."""
+        for peer in list(self.peers.values()):
+            peer.tick(now)
+        if now < self._next_judgement:
+            return
+        self._next_judgement = now + SPEAKERS_SECONDS
+        active = self.speakers.active(now=now)
+        voices = tuple((self.publications[voice].peer_id, level) for voice, level in active)
+        speaking = tuple(dict.fromkeys(peer_id for peer_id, _ in voices))
+        if speaking != self._speaking:
+            self._speaking = speaking
+            for peer in self.peers.values():
+                peer.events.speakers_changed(voices)
+        order = self._by_speech()
+        if order != self._order:
+            self._order = order
+            self.assign_all()
+
+    def _withdraw(self, publication: Publication) -> None:
+        del self.publications[publication.id]
+        del self._by_source[publication.source]
+        self._port.repairs.pop(publication.source, None)
+        self.speakers.forget(publication.id)
+        publication.source.fanout.suspend()
+
+    def _assign(self, peer: Peer, ranked: dict[str, list[Publication]]) -> None:
+        changed = False
+        for kind in ("audio", "video"):
+            slots = [slot for slot in peer.slots.values() if slot.kind == kind]
+            if not slots:
+                continue
+            held = [peer.carried.get(slot.mid) for slot in slots]
+            wanted = list(islice(self._wanted(peer, kind, ranked[kind]), len(slots)))
+            for slot, before, after in zip(slots, held, assign(held, wanted), strict=True):
+                source = None if after is None else self.publications[after].source
+                if slot.source is not source:
+                    if slot.source is not None:
+                        slot.source.fanout.detach(slot)
+                    slot.source = source
+                if source is not None and source.fanout.leg(slot) is None:
+                    source.fanout.attach(slot)
+                    self.look_after(source)
+                if before != after:
+                    peer.carried[slot.mid] = after
+                    changed = True
+        if changed or peer.carried.keys() != peer.slots.keys():
+            peer.carried = {mid: peer.carried.get(mid) for mid in peer.slots}
+            peer.events.slots_changed(self.slot_views(peer))
+
+    def _ranked(self) -> dict[str, list[Publication]]:
+        """Publications of each kind, those first that everybody should have: not muted, and latest heard."""
+        rank = {peer_id: place for place, peer_id in enumerate(self._order)}
+        publications = sorted(
+            self.publications.values(), key=lambda p: (p.muted, rank.get(p.peer_id, len(rank)))
+        )
+        return {kind: [p for p in publications if p.kind == kind] for kind in ("audio", "video")}
+
+    def _wanted(self, peer: Peer, kind: str, ranked: Sequence[Publication]) -> Iterator[str]:
+        if not peer.can_subscribe:
+            return
+        if kind == "video" and peer.watched is not None and peer.follow is None:
+            for wanted in peer.watched:
+                publication = self.publications.get(wanted)
+                if publication is not None and publication.kind == kind and publication.peer_id != peer.id:
+                    yield wanted
+            return
+        for publication in ranked:
+            if publication.peer_id != peer.id and peer.follow in (None, publication.peer_id):
+                yield publication.id
+
+    def _by_speech(self) -> tuple[str, ...]:
+        """Peers by when they last spoke, latest and loudest first; those who never did, as they came."""
+        latest: dict[str, float] = dict.fromkeys(self.peers, float("-inf"))
+        for publication in self.publications.values():
+            spoke = self.speakers.last_spoke(publication.id)
+            latest[publication.peer_id] = max(latest[publication.peer_id], spoke)
+        loudness = {peer_id: -place for place, peer_id in enumerate(self._speaking)}
+        silent = -len(latest)
+        return tuple(
+            sorted(latest, key=lambda peer_id: (latest[peer_id], loudness.get(peer_id, silent)), reverse=True)
+        )

@@ -1,0 +1,129 @@
+"""What a listener receives on: one m-line with one SSRC for life, whatever source fills it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rtc.transport.srtp import SrtpSession
+from rtc.wire.sdp import Codec
+
+from .packet import codec_key, find_payload_type
+
+if TYPE_CHECKING:
+    from .source import Source
+
+RESEND_BURST = 128
+"""Packets that may be sent again at once: a key frame of 150 kB."""
+
+RESENDS_PER_SECOND = 400
+"""Packets sent again per second in the long run: 30 % of 1,300, so that a lying listener cannot have more."""
+
+MIN_RESEND_SECONDS = 0.01
+"""A packet asked for twice within this time, or within a round trip, is sent once."""
+
+MEMORY_OF_RESENDS = 512
+"""Resent packets remembered for that."""
+
+
+@dataclass(slots=True)
+class Outlet:
+    """Where the packets of one listener go: kept up to date by its peer, read on the hot path."""
+
+    destination: int = -1
+    """Row of the address table; -1 while the path is not known."""
+    session: SrtpSession | None = None
+    """What protects packets to this listener; None until the handshake is done."""
+
+    @property
+    def open(self) -> bool:
+        """True when packets can be sent."""
+        return self.session is not None and self.destination >= 0
+
+
+class Slot:
+    """The sending half of one m-line.
+
+    Sequence numbers and timestamps of what is sent continue over every change of source, and no (SSRC, sequence)
+    pair is ever used for two payloads, which would break the cipher (RFC 3711 9.1).
+    """
+
+    def __init__(self, mid: str, kind: str, outlet: Outlet) -> None:
+        self.mid = mid
+        self.kind = kind
+        self.outlet = outlet
+        self.ssrc = secrets.randbits(32)
+        self.rtx_ssrc = secrets.randbits(32)
+        self.payload_types: dict[str, int] = {}
+        self.rtx_payload_types: dict[int, int] = {}
+        self.extensions: dict[str, int] = {}
+        self.source: Source | None = None
+        self.packets = 0
+        self.octets = 0
+        self.resent = 0
+        self.rtx_sequence = secrets.randbits(15)
+        self.last_sequence = secrets.randbelow(0x7FFF)
+        """Extended number last sent; starts below 2^15: SRTP cannot tell an early wrap (RFC 3711 3.3.1)."""
+        self.last_timestamp = secrets.randbits(32)
+        self.last_time: float | None = None
+        """When `last_timestamp` was sent; None before the first packet."""
+
+    def configure(self, codecs: tuple[Codec, ...], extensions: Mapping[str, int]) -> None:
+        """Take over what the answer agreed on. A leg ends where that differs, or a packet sent again would too."""
+        before = (self.payload_types, self.rtx_payload_types, self.extensions)
+        self.payload_types = {codec_key(codec): codec.payload_type for codec in reversed(codecs)}
+        self.rtx_payload_types = {
+            codec.payload_type: codec.rtx_payload_type
+            for codec in codecs
+            if codec.rtx_payload_type is not None
+        }
+        self.extensions = dict(extensions)
+        if self.source is not None and before != (
+            self.payload_types, self.rtx_payload_types, self.extensions,
+        ):
+            self.source.fanout.suspend_one(self)
+
+    def sent(self) -> tuple[int, int]:
+        """Packets and payload octets sent on this slot so far."""
+        leg = None if self.source is None else self.source.fanout.leg(self)
+        if self.source is None or leg is None:
+            return self.packets, self.octets
+        return self.source.fanout.sent(leg)
+
+    def payload_type(self, codec: str) -> int | None:
+        """Payload type for a codec key, None when this listener cannot decode it."""
+        return find_payload_type(codec, self.payload_types)
+
+
+@dataclass(slots=True)
+class Leg:
+    """One source on one slot, from the packet it starts with until it is taken off."""
+
+    slot: Slot
+    first: int
+    """The source's sequence number that this leg started with: nothing earlier may be sent on it."""
+    sequence_delta: int
+    timestamp_delta: int
+    payload_type: int
+    base_packets: int
+    base_octets: int
+    budget: float = RESEND_BURST
+    budget_time: float = 0.0
+    resent: dict[int, float] = field(default_factory=dict)
+
+    def may_resend(self, sequence: int, *, now: float, rtt: float) -> bool:
+        """Whether a packet asked for goes out again now, and note that it does."""
+        sent = self.resent.get(sequence)
+        if sent is not None and now - sent < max(MIN_RESEND_SECONDS, 0.9 * rtt):
+            return False
+        self.budget = min(float(RESEND_BURST), self.budget + (now - self.budget_time) * RESENDS_PER_SECOND)
+        self.budget_time = now
+        if self.budget < 1:
+            return False
+        self.budget -= 1
+        self.resent[sequence] = now
+        if len(self.resent) > MEMORY_OF_RESENDS:
+            del self.resent[next(iter(self.resent))]
+        return True

@@ -1,0 +1,153 @@
+"""The RTP of one publishing m-line as the server receives it: numbered, repaired, remembered, reported on."""
+
+from __future__ import annotations
+
+from rtc.repair.clock import SenderClock, StreamClock
+from rtc.repair.history import History
+from rtc.repair.keyframes import KeyframeRequester
+from rtc.repair.nack import NackGenerator
+from rtc.repair.reception import Reception
+from rtc.wire.payload import is_keyframe_start
+from rtc.wire.rtp import RtpHeader
+
+from .fanout import Fanout
+from .numbering import MAX_LATE, Numbering
+from .packet import SourcePacket
+
+HISTORY_PACKETS = 1024
+"""Packets kept for retransmission: 20 s of audio, 4 to 10 s of video; longer than Numbering accepts late packets."""
+
+AUDIO_NACK_SECONDS = 0.4
+"""Audio that comes later is of no use to any listener's jitter buffer."""
+
+VIDEO_NACK_SECONDS = 1.0
+"""A frame that comes later was given up for a key frame."""
+
+LIVE_SECONDS = 1.0
+"""A source that has sent nothing for this long is not asked for key frames."""
+
+CLOCK_RATES = {"audio": 48000, "video": 90000}
+"""RTP clock of all codecs that are forwarded, Hz (RFC 7587 4.1, RFC 7741 4.1)."""
+
+assert HISTORY_PACKETS > MAX_LATE  # noqa: S101  a duplicate must be found in the history
+
+
+class Source:
+    """What arrives on one m-line of a publisher, whatever SSRC it currently has."""
+
+    def __init__(self, kind: str, mid: str, clock: SenderClock) -> None:
+        self.kind = kind
+        self.mid = mid
+        self.clock_rate = CLOCK_RATES[kind]
+        self.ssrc: int | None = None
+        self.fanout = Fanout(self.clock_rate)
+        self.nack = NackGenerator(deadline=AUDIO_NACK_SECONDS if kind == "audio" else VIDEO_NACK_SECONDS)
+        self.keyframes = KeyframeRequester()
+        self.history: History[SourcePacket] = History(HISTORY_PACKETS)
+        self.reception: Reception | None = None
+        self.clock = StreamClock(clock, self.clock_rate)
+        self.packets = 0
+        self.octets = 0
+        self.last_time = float("-inf")
+        """When the last packet arrived."""
+        self.duplicates = 0
+        self.strays = 0
+        """Packets dropped because their sequence number fits nothing."""
+        self._numbering = Numbering()
+        self._restarts = 0
+
+    def use_ssrc(self, ssrc: int) -> None:
+        """The m-line is now sent with this SSRC: a new sender, if it had another one."""
+        if ssrc == self.ssrc:
+            return
+        self.ssrc = ssrc
+        self.reception = Reception(ssrc, self.clock_rate)
+        self.clock.reset()
+        self._numbering.leap()
+        self._restart()
+
+    def receive(
+        self, header: RtpHeader, codec: str, payload: bytes, carried: tuple[tuple[str, bytes], ...],
+        *, now: float,
+    ) -> SourcePacket | None:
+        """Take a packet of the current SSRC; None when there is nothing in it to forward."""
+        number = self._numbering.place(header.sequence_number)
+        if number is None:
+            self.strays += 1
+            return None
+        if self._numbering.restarts != self._restarts:
+            self._restarts = self._numbering.restarts
+            self._restart()
+        if number in self.history:
+            self.duplicates += 1
+            return None
+        newest = number == self._numbering.highest
+        repaired = self.nack.received(number, now=now)
+        if self.reception is not None:
+            self.reception.received(header.sequence_number, header.timestamp, now=now, repaired=repaired)
+        self.last_time = now
+        self.clock.received(header.timestamp, now=now)
+        if newest and not payload and not len(self.nack):
+            self._numbering.skip()
+            self.nack.retract(number)
+            return None
+        return self._accept(number, header, codec, payload, carried)
+
+    def receive_repair(
+        self, header: RtpHeader, sequence_number: int, codec: str, payload: bytes,
+        carried: tuple[tuple[str, bytes], ...], *, now: float,
+    ) -> SourcePacket | None:
+        """Take a retransmission (RFC 4588) of the packet with this original sequence number."""
+        number = self._numbering.place_repair(sequence_number)
+        if number is None or number > self._numbering.highest:
+            self.strays += 1
+            return None
+        if number in self.history:
+            self.duplicates += 1
+            return None
+        self.nack.received(number, now=now)
+        return self._accept(number, header, codec, payload, carried)
+
+    def missing(self, *, now: float, rtt: float | None) -> list[int]:
+        """16-bit sequence numbers to ask the publisher for now."""
+        return [self._numbering.sequence_number(number) for number in self.nack.due(now=now, rtt=rtt)]
+
+    def is_newest(self, packet: SourcePacket) -> bool:
+        """Whether nothing newer has arrived yet."""
+        return packet.sequence == self._numbering.highest
+
+    def starts_here(self, packet: SourcePacket) -> bool:
+        """Whether a listener can begin with this packet: any of audio, the first of a key frame of video."""
+        if self.kind == "audio":
+            return True
+        if not (self.fanout.waiting or self.keyframes.pending):
+            return False
+        if not is_keyframe_start(packet.codec.partition("/")[0], packet.payload):
+            return False
+        self.keyframes.arrived()
+        return True
+
+    @property
+    def needs_start(self) -> bool:
+        """Whether listeners of video wait for a key frame to begin with."""
+        return self.kind == "video" and self.fanout.has_newcomers
+
+    def wants_keyframe(self, *, now: float, rtt: float | None) -> bool:
+        """Whether to send a PLI now."""
+        if self.needs_start:
+            self.keyframes.want()
+        return now - self.last_time < LIVE_SECONDS and self.keyframes.due(now=now, rtt=rtt)
+
+    def _accept(
+        self, number: int, header: RtpHeader, codec: str, payload: bytes,
+        carried: tuple[tuple[str, bytes], ...],
+    ) -> SourcePacket:
+        packet = SourcePacket(number, header.timestamp, header.marker, codec, payload, carried)
+        self.history.put(number, packet)
+        self.packets += 1
+        self.octets += len(payload)
+        return packet
+
+    def _restart(self) -> None:
+        self.nack.reset()
+        self.fanout.suspend()
