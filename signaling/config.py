@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import ifaddr
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from rtc.sfu.node import discover_addresses
 
 PREFIX = "CLARION_"
 MIN_SECRET_LENGTH = 32
@@ -204,7 +205,7 @@ class Settings(BaseSettings):
     @property
     def announced_ips(self) -> tuple[str, ...]:
         """Addresses at which clients are told to send media."""
-        return self.public_ips or reachable_addresses(self.media_host)
+        return self.public_ips or discover_addresses(self.media_host)
 
     def url(self, port: int | None = None) -> str:
         """Where a person opens the service; `port` is the one really bound."""
@@ -267,22 +268,6 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def reachable_addresses(host: str) -> tuple[str, ...]:
-    """Addresses at which a socket bound to `host` is reached: that, or all of this machine, IPv4 first."""
-    if not ipaddress.ip_address(host).is_unspecified:
-        return (host,)
-    found: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = []
-    for adapter in ifaddr.get_adapters():
-        for entry in adapter.ips:
-            text = entry.ip if isinstance(entry.ip, str) else entry.ip[0]
-            address = ipaddress.ip_address(text)
-            if address.version == 4 or ":" in host:
-                found.append(address)
-    useful = [address for address in found if not (address.is_loopback or address.is_link_local)]
-    chosen = useful or [address for address in found if address.is_loopback]
-    return tuple(str(address) for address in sorted(set(chosen), key=lambda each: (each.version, int(each))))
 
 
 def markdown() -> str:

@@ -10,10 +10,12 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import Metric
 
+from rtc import sfu
 from signaling.keys import DIRECTORY, METRICS, NODE, SETTINGS
 from signaling.metrics import counter, gauge
 from signaling.rooms import Directory
 
+KINDS = ("audio", "video")
 MEMBER_KINDS = ("web", "python", "whip", "whep")
 STATES = ("new", "connecting", "connected", "disconnected", "failed", "closed")
 
@@ -61,16 +63,47 @@ def collect(app: web.Application) -> Iterator[Metric]:
     kinds.update(member.kind for member in members)
     states = Tally(dict.fromkeys(STATES, 0))
     states.update(member.transport for member in members)
-    tracks = Tally({"audio": 0, "video": 0})
+    tracks = Tally(dict.fromkeys(KINDS, 0))
     tracks.update(publication.kind for member in members for publication in member.publications.values())
     yield gauge("rooms", "Rooms.", Tally({"": len(directory.rooms)}))
     yield gauge("participants", "Participants and viewers.", kinds, "kind")
     yield gauge("peer_connections", "Media transports.", states, "state")
     yield gauge("tracks", "Published tracks.", tracks, "kind")
-    yield from media(app)
+    yield from media(app[NODE].statistics())
 
 
-def media(app: web.Application) -> Iterator[Metric]:
-    """The counters of the media node."""
-    _ = app[NODE], counter
-    return iter(())
+def media(statistics: sfu.NodeStatistics) -> Iterator[Metric]:
+    """The counts of the media node; `in` is what participants send."""
+    counts, feedback = statistics.media, statistics.media.feedback
+    labels = ("direction", "kind")
+    yield counter(
+        "rtp_packets_total", "RTP packets.", labels, both_ways(counts.packets_in, counts.packets_out)
+    )
+    yield counter(
+        "rtp_bytes_total", "Bytes of RTP payload.", labels, both_ways(counts.bytes_in, counts.bytes_out)
+    )
+    yield counter(
+        "rtp_lost_packets_total", "Packets of participants that nothing brought back.", ("kind",),
+        [((kind,), counts.lost[kind]) for kind in KINDS],
+    )
+    for name, received, sent in (
+        ("nack", feedback.nacks_in, feedback.nacks_out),
+        ("pli", feedback.plis_in, feedback.plis_out),
+    ):
+        directions: list[tuple[tuple[str, ...], float]] = [(("in",), received), (("out",), sent)]
+        yield counter(f"{name}_total", f"RTCP {name.upper()} messages.", ("direction",), directions)
+    yield counter("fir_total", "RTCP FIR messages.", ("direction",), [(("in",), feedback.firs_in)])
+    yield counter("rtp_resent_packets_total", "Packets sent again on request.", (), [((), feedback.resent)])
+    yield counter(
+        "dropped_total", "Datagrams and packets dropped, by reason.", ("reason",),
+        [((reason,), count) for reason, count in sorted(statistics.drops.items())],
+    )
+
+
+def both_ways(received: Tally[str], sent: Tally[str]) -> list[tuple[tuple[str, ...], float]]:
+    """Values for the labels direction and kind."""
+    return [
+        ((direction, kind), tally[kind])
+        for direction, tally in (("in", received), ("out", sent))
+        for kind in KINDS
+    ]

@@ -83,7 +83,11 @@ class Member:
         self._speakers_sent: tuple[protocol.Speaker, ...] = ()
         self._speakers_timer: asyncio.TimerHandle | None = None
         self.peer: sfu.Peer = room.media.join(
-            self.id, self, can_publish=grants.can_publish, can_subscribe=grants.can_subscribe
+            self.id,
+            self,
+            can_publish=grants.can_publish,
+            can_subscribe=grants.can_subscribe,
+            any_srtp=kind in {"whip", "whep"},  # they do not try twice
         )
 
     def view(self) -> protocol.Participant:
@@ -118,10 +122,11 @@ class Member:
             media = self.peer.publish(mid, publication_id=publication_id, muted=muted)
         except LookupError as error:
             raise RefusedError("not-found", f"The last offer has no m-line {mid!r} that sends.") from error
-        if (media.kind == "audio") != (source in {"microphone", "screen-audio"}):
+        kind: protocol.Kind = "audio" if media.kind == "audio" else "video"
+        if (kind == "audio") != (source in {"microphone", "screen-audio"}):
             self.peer.unpublish(publication_id)
-            raise RefusedError("bad-state", f"The m-line {mid!r} carries {media.kind}, which is no {source}.")
-        publication = protocol.Publication(id=publication_id, kind=media.kind, source=source, muted=muted)
+            raise RefusedError("bad-state", f"The m-line {mid!r} carries {kind}, which is no {source}.")
+        publication = protocol.Publication(id=publication_id, kind=kind, source=source, muted=muted)
         self.publications[publication_id] = publication
         self._mids[publication_id] = mid
         self.room.tell_others(self, protocol.Published(participant=self.id, publication=publication))

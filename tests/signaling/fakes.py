@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
+
+from rtc.sfu import NodeStatistics
+from rtc.sfu.counts import MediaCounts
 
 
 @dataclass
@@ -68,7 +72,7 @@ class FakeRoom:
     publications: dict[str, FakePublication] = field(default_factory=dict)
 
     def join(
-        self, peer_id: str, events: Any, *, can_publish: bool = True, can_subscribe: bool = True
+        self, peer_id: str, events: Any, *, can_publish: bool, can_subscribe: bool, any_srtp: bool
     ) -> FakePeer:
         peer = self.peers[peer_id] = FakePeer(peer_id, events, self, can_publish, can_subscribe)
         return peer
@@ -93,6 +97,14 @@ class FakeNode:
 
     def close_room(self, room: FakeRoom) -> None:
         del self.rooms[room.name]
+
+    def statistics(self) -> NodeStatistics:
+        return NodeStatistics(
+            media=MediaCounts(
+                packets_in=Counter(audio=7), bytes_out=Counter(video=900), lost=Counter(audio=1)
+            ),
+            drops=Counter({"stun-unknown": 3}),
+        )
 
     async def close(self) -> None:
         self.closed = True

@@ -214,6 +214,11 @@ async def test_metrics_count_what_happens_and_name_nobody(serve: Serve) -> None:
     assert values["clarion_leaves_total", "left"] == 1
     assert values["clarion_join_duration_seconds_count",] == 1
     assert values["clarion_draining",] == 0
+    assert values["clarion_rtp_packets_total", "in", "audio"] == 7
+    assert values["clarion_rtp_bytes_total", "out", "video"] == 900
+    assert values["clarion_rtp_lost_packets_total", "audio"] == 1
+    assert values["clarion_pli_total", "out"] == 0
+    assert values["clarion_dropped_total", "stun-unknown"] == 3
     assert any(key[0] == "clarion_build_info" for key in values)
     for name in ("secret-room", "Ann", ann.joined["you"]["id"], ann.joined["session"]):
         assert name not in text
