@@ -76,6 +76,7 @@ class Member:
         self.left = False
         self.publications: dict[str, protocol.Publication] = {}
         self.transport: TransportState = "new"
+        self._has_connected = False
         self.joined_at = asyncio.get_running_loop().time()
         self._mids: dict[str, str] = {}
         self._slots: tuple[protocol.SlotAssignment, ...] | None = None
@@ -160,7 +161,8 @@ class Member:
 
     def transport_changed(self, state: TransportState) -> None:
         """The media transport of this member has changed."""
-        if state == "connected" and self.transport == "new":
+        if state == "connected" and not self._has_connected:
+            self._has_connected = True
             self.room.metrics.join_duration.observe(asyncio.get_running_loop().time() - self.joined_at)
         self.transport = state
         self.emit(protocol.Transport(state=state))

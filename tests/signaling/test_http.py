@@ -197,7 +197,8 @@ async def test_metrics_count_what_happens_and_name_nobody(serve: Serve) -> None:
     await service.refusal(type="join", room="secret-room", name="Cleo")
     await ann.command("offer", sdp="audio:0 video:1")
     await ann.command("publish", mid="1", source="camera")
-    service.peer(ann).events.transport_changed("connected")
+    for state in ("connecting", "connected", "disconnected", "connected"):
+        service.peer(ann).events.transport_changed(state)
     await bob.command("leave")
     text = await (await service.client.get("/metrics")).text()
     families = {family.name: family for family in text_string_to_metric_families(text)}
