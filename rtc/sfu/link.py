@@ -18,7 +18,7 @@ from .port import Port, Receiver
 from .slot import Outlet
 
 QUIET_SECONDS = 7.0
-"""Silence after which the peer counts as disconnected: longer than any ICE agent's interval between checks (RFC 7675)."""
+"""Silence after which the peer counts as disconnected: longer than ICE agents leave between checks (RFC 7675)."""
 
 CHECK_SECONDS = 30.0
 """How long a peer may take from its offer to its first connectivity check."""

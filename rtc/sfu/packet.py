@@ -40,10 +40,7 @@ def codec_key(codec: Codec) -> str:
 
     Profile and packetization mode count (RFC 6184 8.2.2, RFC 9628 6.3); the H.264 level does not.
     """
-    parameters = dict(
-        (name.strip().lower(), value.strip().lower())
-        for name, _, value in (part.partition("=") for part in codec.fmtp.split(";"))
-    )
+    parameters = {name: value.lower() for name, value in codec.parameters.items()}
     if codec.name == "H264":
         profile = parameters.get("profile-level-id", "420010")[:4]
         return f"H264/{profile}/{parameters.get('packetization-mode', '0')}"
