@@ -43,6 +43,8 @@ class Link:
         self.setup: Literal["active", "passive"] = "active" if active else "passive"
         self.negotiated_srtp = False
         """True once a handshake agreed on SRTP keys."""
+        self.ended = False
+        """True once DTLS is over: only a new link can help. After mere silence an ICE restart does."""
         self._port = port
         self._owner = owner
         self._on_state = on_state
@@ -73,8 +75,10 @@ class Link:
 
     def restart_ice(self, ufrag: str, pwd: str) -> None:
         """Take new ICE credentials of the peer and make new ones; media goes on meanwhile (RFC 8445 9)."""
+        before = self.ice.local_ufrags
         self.ice.restart(ufrag, pwd)
         self._port.register_ufrag(self.ice.local_ufrag, self._owner)
+        self._port.unregister(self._owner, ufrags=set(before) - set(self.ice.local_ufrags))
 
     def receive_stun(self, message: bytes, source: bytes, *, now: float) -> bool:
         """Take a STUN message; False when it was refused."""
@@ -84,13 +88,7 @@ class Link:
             return False
         if len(ufrags) > len(self.ice.local_ufrags):
             self._port.unregister(self._owner, ufrags=ufrags[1:])
-        if source not in self._addresses:
-            if len(self._addresses) >= MAX_ADDRESSES:
-                oldest = next(address for address in self._addresses if address != self.ice.selected)
-                del self._addresses[oldest]
-                self._port.unregister(self._owner, addresses=[oldest])
-            self._addresses[source] = None
-            self._port.register_address(source, self._owner)
+        self._know(source)
         self._port.reply(response, source)
         self._follow()
         return True
@@ -110,8 +108,7 @@ class Link:
         if source == self.ice.selected:
             self.ice.last_heard = now
         elif self.ice.heard(source, now=now):
-            self._addresses[source] = None
-            self._port.register_address(source, self._owner)
+            self._know(source)
             self._follow()
         return True
 
@@ -123,22 +120,23 @@ class Link:
     def tick(self, now: float) -> None:
         """Notice silence and its end."""
         heard = self.ice.last_heard
-        if self.state in ("failed", "closed"):
+        if self.ended:
             return
         if heard is None:
             if self._began is not None and now - self._began > CHECK_SECONDS:
                 self._change("failed")
-            return
-        if self.ice.expired(now):
+        elif self.ice.expired(now):
             self._change("failed")
-        elif self.state == "connected" and now - heard > QUIET_SECONDS:
-            self._change("disconnected")
-        elif self.state == "disconnected" and now - heard <= QUIET_SECONDS:
-            self._change("connected")
+        elif now - heard > QUIET_SECONDS:
+            if self.state == "connected":
+                self._change("disconnected")
+        elif self.state in ("disconnected", "failed"):
+            self._change("connecting" if self._tx is None else "connected")
 
     async def close(self) -> None:
         """End DTLS with an alert and give everything back. The slots must be off their sources by now."""
         self._on_state = _ignore_state
+        self.outlet.session = None
         await self._transport.stop()
         # What is still in the outbox refers to the address row that is given back below.
         self._port.flush()
@@ -149,8 +147,19 @@ class Link:
         if self.outlet.destination >= 0:
             self._port.addresses.remove(self.outlet.destination)
             self.outlet.destination = -1
-        self.outlet.session = self._tx = self._rx = None
+        self._tx = self._rx = None
         self.state = "closed"
+
+    def _know(self, source: bytes) -> None:
+        """What comes from this address is the peer's: it has authenticated there."""
+        if source not in self._addresses:
+            if len(self._addresses) >= MAX_ADDRESSES:
+                oldest = next(address for address in self._addresses if address != self.ice.selected)
+                del self._addresses[oldest]
+                self._port.unregister(self._owner, addresses=[oldest])
+            self._addresses[source] = None
+        # Every time: another peer may have claimed it with a forged source.
+        self._port.register_address(source, self._owner)
 
     def _follow(self) -> None:
         """Send to the address that ICE has selected."""
@@ -171,19 +180,22 @@ class Link:
         if state == "connected":
             self._rx = SrtpSession(self._transport.rx_session)
             self._tx = SrtpSession(self._transport.tx_session)
-            self.outlet.session = self._tx
             self.negotiated_srtp = True
-            self._owner.outlet_changed()
             self._change("connected")
-        elif state == "failed":
-            self._change("failed")
-        elif state == "closed":
-            self._change("closed")
+        elif state in ("failed", "closed"):
+            self.ended = True
+            self._change("failed" if state == "failed" else "closed")
 
     def _change(self, state: LinkState) -> None:
-        if state != self.state:
-            self.state = state
-            self._on_state(state)
+        if state == self.state:
+            return
+        self.state = state
+        # Nothing is sent without consent (RFC 7675 5.1).
+        session = self._tx if state in ("connected", "disconnected") else None
+        if session is not self.outlet.session:
+            self.outlet.session = session
+            self._owner.outlet_changed()
+        self._on_state(state)
 
 
 def same_certificate(fingerprints: Sequence[tuple[str, str]], offer: Offer) -> bool:

@@ -97,7 +97,7 @@ class Slot:
         return find_payload_type(codec, self.payload_types)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Leg:
     """One source on one slot, from the packet it starts with until it is taken off."""
 
