@@ -53,7 +53,9 @@ NONE = Protection()
 """No protection."""
 
 
-def choose(loss: float, burst: float, *, max_depth: int = MAX_DEPTH) -> Protection:
+def choose(
+    loss: float, burst: float, *, max_depth: int = MAX_DEPTH, max_copies: int = MAX_COPIES
+) -> Protection:
     """The least protection that leaves TARGET_RESIDUAL or less.
 
     `loss` is the share of datagrams lost, `burst` the mean number lost in a row. The loss of a frame with k redundant
@@ -63,7 +65,7 @@ def choose(loss: float, burst: float, *, max_depth: int = MAX_DEPTH) -> Protecti
     if loss < MIN_LOSS:
         return NONE
     loss = min(loss, 0.95)
-    copies = 1 + (loss >= COPY_LOSS) + (loss >= THIRD_COPY_LOSS)
+    copies = min(1 + (loss >= COPY_LOSS) + (loss >= THIRD_COPY_LOSS), max_copies)
     # Copies a few milliseconds apart share the fate of their burst: they count where losses are independent.
     independent = burst <= 1.2 / (1 - loss)
     stay = max(loss, 1 - 1 / max(burst, 1.0))
@@ -82,17 +84,20 @@ def choose(loss: float, burst: float, *, max_depth: int = MAX_DEPTH) -> Protecti
 class ProtectionController:
     """Follows the reports of one receiver: up at once, down one step at a time."""
 
-    def __init__(self, *, max_depth: int = MAX_DEPTH) -> None:
+    def __init__(self, *, max_depth: int = MAX_DEPTH, max_copies: int = MAX_COPIES) -> None:
         self.protection = NONE
+        self._max_copies = max_copies
         self._max_depth = max_depth
         self._enough_since: float | None = None
         self._loss = 0.0
 
     def reported(self, loss: float, burst: float, *, now: float) -> bool:
         """Take a report (share lost, mean burst); True when the protection has changed."""
-        # One report covers 50 packets: its figure wavers by 7 points at 50 %, so that falling figures are smoothed.
-        self._loss = loss if loss > self._loss else self._loss + (loss - self._loss) * 0.3
-        wanted = choose(self._loss, burst, max_depth=self._max_depth)
+        # A packet is lost when all its copies are: what is reported is the path's loss to the power of the copies.
+        path = loss ** (1 / self.protection.copies)
+        # A figure of two seconds wavers by 5 points at 50 %: falling ones are smoothed, rising ones obeyed.
+        self._loss = path if path > self._loss else self._loss + (path - self._loss) * 0.3
+        wanted = choose(self._loss, burst, max_depth=self._max_depth, max_copies=self._max_copies)
         before = self.protection
         if wanted.depth >= before.depth and wanted.copies >= before.copies:
             self.protection = wanted

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 from rtc.repair.clock import SenderClock
 from rtc.wire.errors import WireError
 from rtc.wire.extensions import AUDIO_LEVEL, find, iterate
-from rtc.wire.red import unpack
+from rtc.wire.red import RedBlock, unpack
 from rtc.wire.rtp import RtpHeader, parse_rtp
 
-from .media import PublishedMedia
+from .media import Format, PublishedMedia
 from .packet import CARRIED, SourcePacket
 from .source import Source
 
@@ -18,15 +19,31 @@ MAX_SSRCS = 64
 """SSRCs learned for one peer; a browser publishing everything with RTX uses about ten."""
 
 
+OPUS = Format("opus")
+"""What the blocks of RED must be."""
+
+
+@dataclass(slots=True, frozen=True)
+class Received:
+    """What one RTP packet brought."""
+
+    source: Source
+    packets: list[SourcePacket]
+    """To forward, oldest first: its own, and those lost before it that its redundancy brings back."""
+    level: int | None
+    """Audio level in dBov, if it says one."""
+
+
 class Intake:
     """The publishing m-lines of one peer and their sources."""
 
-    def __init__(self, drops: Counter[str]) -> None:
+    def __init__(self, drops: Counter[str], *, copies: bool) -> None:
         self.sources: dict[str, Source] = {}
         """By MID; a source outlives renegotiation."""
         self._media: dict[str, PublishedMedia] = {}
         self._streams: dict[int, tuple[PublishedMedia, Source]] = {}
         self._clock = SenderClock()
+        self._copies = copies
         self._drops = drops
 
     @property
@@ -34,26 +51,34 @@ class Intake:
         """SSRCs known so far."""
         return tuple(self._streams)
 
-    def configure(self, agreed: list[PublishedMedia]) -> None:
-        """Take over what the answer agreed on; sources of m-lines that are gone end."""
+    def configure(self, agreed: list[PublishedMedia]) -> list[Source]:
+        """Take over what the answer agreed on; returns the sources that end, since their m-lines are gone."""
+        before, known = self.sources, self._streams
         self._media = {media.mid: media for media in agreed}
-        self.sources = {
-            media.mid: self.sources.get(media.mid) or Source(media.kind, media.mid, self._clock) for media in agreed
-        }
-        self._streams.clear()
+        self.sources = {}
         for media in agreed:
-            for ssrc in media.ssrcs:
-                self._learn(ssrc, media)
-            for ssrc in media.rtx_ssrcs.values():
+            source = before.get(media.mid)
+            if source is None or source.kind != media.kind:
+                source = Source(media.kind, media.mid, self._clock, copies=self._copies)
+            self.sources[media.mid] = source
+        # Browsers name the m-line in the first packets of an SSRC only: what was learned from them stays.
+        self._streams = {
+            ssrc: (self._media[source.mid], source)
+            for ssrc, (_, source) in known.items()
+            if self.sources.get(source.mid) is source
+        }
+        for media in agreed:
+            for ssrc in (*media.ssrcs, *media.rtx_ssrcs.values()):
                 self._streams[ssrc] = (media, self.sources[media.mid])
+        return [source for mid, source in before.items() if self.sources.get(mid) is not source]
 
     def by_ssrc(self, ssrc: int) -> Source | None:
         """The source that currently sends with this SSRC."""
         entry = self._streams.get(ssrc)
         return entry[1] if entry is not None and entry[1].ssrc == ssrc else None
 
-    def receive(self, data: memoryview, *, now: float) -> tuple[Source, SourcePacket, int | None] | None:
-        """Take one RTP packet: source, packet to forward, audio level in dBov if it says one. None: nothing to do."""
+    def receive(self, data: memoryview, *, now: float) -> Received | None:
+        """Take one RTP packet; None when there is nothing to forward in it."""
         try:
             header = parse_rtp(data)
             entry = self._streams.get(header.ssrc) or self._identify(header, data)
@@ -62,32 +87,38 @@ class Intake:
                 return None
             media, source = entry
             carried, level = self._extensions(header, data, media)
-            return self._receive(media, source, header, data, carried, level, now)
+            packets = self._accept(media, source, header, data, carried, now=now)
+            return Received(source, packets, level) if packets else None
         except WireError:
             self._drops["rtp-malformed"] += 1
             return None
 
-    def _receive(
+    def _accept(
         self, media: PublishedMedia, source: Source, header: RtpHeader, data: memoryview,
-        carried: tuple[tuple[str, bytes], ...], level: int | None, now: float,
-    ) -> tuple[Source, SourcePacket, int | None] | None:
+        carried: tuple[tuple[str, bytes], ...], *, now: float,
+    ) -> list[SourcePacket]:
         form = media.formats.get(header.payload_type)
         if form is None:
             self._drops["rtp-unknown-payload-type"] += 1
-            return None
+            return []
         payload = bytes(data[header.payload_offset : header.payload_offset + header.payload_length])
         if form.rtx:
             if len(payload) < 2:
-                return None
+                return []
             original = int.from_bytes(payload[:2], "big")
             packet = source.receive_repair(header, original, form.codec, payload[2:], carried, now=now)
-        else:
-            if header.ssrc != source.ssrc:
-                source.use_ssrc(header.ssrc)
-            if form.red and payload:
-                payload = unpack(payload)[1].payload
-            packet = source.receive(header, form.codec, payload, carried, now=now)
-        return None if packet is None else (source, packet, level)
+            return [] if packet is None else [packet]
+        redundant: list[RedBlock] = []
+        if form.red and payload:
+            redundant, primary = unpack(payload)
+            payload = primary.payload
+            if any(media.formats.get(block.payload_type) != OPUS for block in (*redundant, primary)):
+                self._drops["red-foreign-block"] += 1
+                return []
+        if not source.use_ssrc(header.ssrc, now=now):
+            self._drops["rtp-former-ssrc"] += 1
+            return []
+        return source.receive(header, form.codec, payload, carried, redundant, now=now)
 
     def _extensions(
         self, header: RtpHeader, data: memoryview, media: PublishedMedia
@@ -116,14 +147,10 @@ class Intake:
             if len(candidates) != 1:
                 return None
             media = candidates[0]
-        form = media.formats.get(header.payload_type)
-        if form is None:
+        if header.payload_type not in media.formats:
             return None
-        if form.rtx:
-            self._streams[header.ssrc] = (media, self.sources[media.mid])
-        else:
-            self._learn(header.ssrc, media)
-        return self._streams[header.ssrc]
+        entry = self._streams[header.ssrc] = (media, self.sources[media.mid])
+        return entry
 
     def _by_mid(self, header: RtpHeader, data: memoryview) -> PublishedMedia | None:
         block = data[header.extension_offset : header.extension_offset + header.extension_length]
@@ -133,6 +160,3 @@ class Intake:
             value = find(header.extension_profile, block, media.mid_extension)
             return None if value is None else self._media.get(value.decode("ascii", "replace"))
         return None
-
-    def _learn(self, ssrc: int, media: PublishedMedia) -> None:
-        self._streams[ssrc] = (media, self.sources[media.mid])

@@ -23,10 +23,10 @@ from .link import Link
 from .port import Port
 from .room import Room
 
-REPAIR_SECONDS = 0.01
-"""How often missing packets are looked after: half a frame of audio."""
+REPAIR_SECONDS = 0.005
+"""How often copies and missing packets are looked after: a quarter of a frame of audio."""
 
-ROOM_TICKS = 5
+ROOM_TICKS = 10
 """Rooms are looked after in every n-th tick."""
 
 READS_A_TURN = 16

@@ -22,15 +22,16 @@ class Numbering:
         self.highest = -1
         """Number of the newest packet, -1 before the first."""
         self.restarts = 0
+        self.floor = 0
+        """Lowest number that a packet may still have: that of the first since the last restart."""
         self._wire = 0
-        self._floor = 0
         self._expected_leap: int | None = None
         self._leaping = False
 
     def place(self, sequence_number: int) -> int | None:
         """Number of the packet with this 16-bit sequence number; None when it is a stray and to be dropped."""
         if self.highest < 0:
-            self.highest = self._floor = 1 << 16
+            self.highest = self.floor = 1 << 16
             self._wire = sequence_number
             return self.highest
         number = None if self._leaping else self.place_repair(sequence_number)
@@ -45,7 +46,7 @@ class Numbering:
             return None
         self.restarts += 1
         self.highest += 1
-        self._floor = self.highest
+        self.floor = self.highest
         self._wire = sequence_number
         self._expected_leap = None
         self._leaping = False
@@ -57,7 +58,7 @@ class Numbering:
             return None
         gap = distance16(self._wire, sequence_number)
         number = self.highest + gap
-        if gap > MAX_JUMP or gap < -MAX_LATE or number < self._floor:
+        if gap > MAX_JUMP or gap < -MAX_LATE or number < self.floor:
             return None
         return number
 
@@ -67,10 +68,10 @@ class Numbering:
 
     def skip(self) -> None:
         """Leave the newest packet out of the count: it carries nothing, and the next takes its number."""
-        if self.highest > self._floor:
+        if self.highest > self.floor:
             self.highest -= 1
         else:
-            self._floor = self.highest = self.highest - 1
+            self.floor = self.highest = self.highest - 1
 
     def leap(self) -> None:
         """The next packet comes from a new sender: it goes on at the next number whatever it says."""

@@ -32,13 +32,16 @@ from .source import Source
 if TYPE_CHECKING:
     from .room import PeerEvents, Room
 
+JUDGEMENT_SECONDS = 0.5
+"""Between two looks at what the path from a peer loses."""
+
 
 class Peer:
     """A participant of a room, made by `Room.join`."""
 
     def __init__(
         self, peer_id: str, room: Room, port: Port, events: PeerEvents, *,
-        can_publish: bool, can_subscribe: bool, any_srtp: bool,
+        can_publish: bool, can_subscribe: bool, any_srtp: bool, sends_copies: bool,
     ) -> None:
         self.id = peer_id
         self.events = events
@@ -55,12 +58,13 @@ class Peer:
         self._outlet = Outlet()
         self._link: Link | None = None
         self._past = MediaCounts()
+        self._next_judgement = 0.0
         self._closed = False
         # Without GCM a packet costs twice as much; who does not have it fails once and comes back.
         self._gcm_only = not any_srtp
         self._session_id = secrets.randbits(62)
         self._version = 0
-        self._intake = Intake(port.drops)
+        self._intake = Intake(port.drops, copies=sends_copies)
         self._reports = Reports(
             self._intake, self.slots, port.sender, port.drops,
             cname=peer_id, wall_offset=port.wall_offset, send=self._send_rtcp, look_after=room.look_after,
@@ -87,9 +91,7 @@ class Peer:
         """What it has sent and received since it joined."""
         counts = MediaCounts(feedback=self._reports.counters)
         for source in self.sources:
-            counts.packets_in[source.kind] += source.packets
-            counts.bytes_in[source.kind] += source.octets
-            counts.lost[source.kind] += source.nack.given_up
+            _add_source(counts, source)
         for slot in self.slots.values():
             packets, octets = slot.sent()
             counts.packets_out[slot.kind] += packets
@@ -113,7 +115,7 @@ class Peer:
         if whole and refused:
             raise SdpError(f"no codec of media section {min(refused)!r} is supported here")
         link = self._link
-        if link is None or link.state in ("failed", "closed") or not same_certificate(link.fingerprints, offer):
+        if link is None or link.ended or not same_certificate(link.fingerprints, offer):
             link = self._new_link(offer)
         elif (offer.ufrag, offer.pwd) != (link.ice.remote_ufrag, link.ice.remote_pwd):
             link.restart_ice(offer.ufrag, offer.pwd)
@@ -137,7 +139,7 @@ class Peer:
         return answer.serialize()
 
     def restart_ice(self, ufrag: str, pwd: str) -> tuple[str, str]:
-        """Restart ICE without an offer (RFC 9725 4.4.2); returns our new ufrag and pwd. Raises LookupError before an offer."""
+        """Restart ICE without an offer (RFC 9725 4.4.2); returns our new ufrag and pwd. Raises LookupError."""
         if self._link is None:
             raise LookupError("there is no connection to restart")
         self._link.restart_ice(ufrag, pwd)
@@ -192,10 +194,9 @@ class Peer:
         received = self._intake.receive(data, now=now)
         if received is None:
             return
-        origin, packet, level = received
-        if len(origin.nack):
-            self._port.repairs[origin] = self
-        self._room.forward(origin, packet, level, now=now)
+        self._room.forward(received, now=now)
+        if len(received.source.nack) or received.source.needs_start:
+            self._port.repairs[received.source] = self
 
     def receive_stun(self, message: bytes, source: bytes, *, now: float) -> bool:
         """Take a STUN message (the port calls this)."""
@@ -215,7 +216,9 @@ class Peer:
 
     def repair(self, source: Source, *, now: float) -> bool:
         """Ask for what a source misses (the port calls this)."""
-        return not self._closed and self._reports.repair(source, now=now)
+        return not self._closed and self._reports.repair(
+            source, forwarded=self._room.forwards(source), now=now
+        )
 
     def tick(self, now: float) -> None:
         """Periodic work (the room calls this)."""
@@ -223,6 +226,17 @@ class Peer:
             self._link.tick(now)
             if self._link.state in ("connected", "disconnected"):
                 self._reports.tick(now)
+                self._judge_uplink(now)
+
+    def _judge_uplink(self, now: float) -> None:
+        """Ask the client for the redundancy that its own path to here needs."""
+        if now < self._next_judgement:
+            return
+        self._next_judgement = now + JUDGEMENT_SECONDS
+        for source in self.sources:
+            if source.kind == "audio" and source.protection.reported(*source.meter.measure(), now=now):
+                wanted = source.protection.protection
+                self.events.protection_changed(source.mid, wanted.depth, wanted.copies)
 
     async def close(self) -> None:
         """Leave the room and end the connection."""
@@ -230,7 +244,7 @@ class Peer:
             return
         self._closed = True
         self._port.departed.add(self.counts())
-        self._drop_slots(set(self.slots))
+        self._drop_slots(list(self.slots.values()))
         self._room.remove(self)
         self._port.unregister(self, ssrcs=self._intake.ssrcs)
         if self._link is not None:
@@ -246,7 +260,7 @@ class Peer:
         old = self._link
         if old is not None:
             # Its keys go, and what is numbered for them: the new connection gets new slots.
-            self._drop_slots(set(self.slots))
+            self._drop_slots(list(self.slots.values()))
             if old.state == "failed" and not old.negotiated_srtp:
                 self._gcm_only = False
             self._port.retire(old)
@@ -262,7 +276,7 @@ class Peer:
     def _agree(self, offer: Offer, refused: frozenset[str]) -> tuple[AnsweredMedia, ...]:
         answered: list[AnsweredMedia] = []
         published: list[PublishedMedia] = []
-        gone = set(self.slots)
+        kept: dict[str, Slot] = {}
         for offered in offer.media:
             slot = self._slot_for(offered) if offered.receives and offered.mid not in refused else None
             agreed = answer_media(
@@ -280,12 +294,14 @@ class Peer:
             if agreed.receives and agreed.kind != "application":
                 published.append(PublishedMedia.agree(offered, agreed))
             if slot is not None and agreed.sends:
-                gone.discard(slot.mid)
                 slot.configure(agreed.codecs, agreed.extensions)
-                self.slots[slot.mid] = slot
-        self._drop_slots(gone)
+                kept[slot.mid] = slot
+        self._drop_slots([slot for slot in self.slots.values() if kept.get(slot.mid) is not slot])
+        self.slots.clear()
+        self.slots.update(kept)
         self._port.unregister(self, ssrcs=self._intake.ssrcs)
-        self._intake.configure(published)
+        for source in self._intake.configure(published):
+            _add_source(self._past, source)
         for ssrc in self._intake.ssrcs:
             self._port.register_ssrc(ssrc, self)
         self._room.withdraw_lost(self)
@@ -297,9 +313,9 @@ class Peer:
         slot = self.slots.get(offered.mid)
         return slot if slot is not None and slot.kind == offered.kind else Slot(offered.mid, offered.kind, self._outlet)
 
-    def _drop_slots(self, mids: set[str]) -> None:
-        for mid in mids:
-            slot = self.slots.pop(mid)
+    def _drop_slots(self, slots: Sequence[Slot]) -> None:
+        for slot in slots:
+            del self.slots[slot.mid]
             if slot.source is not None:
                 slot.source.fanout.detach(slot)
                 slot.source = None
@@ -309,3 +325,9 @@ class Peer:
     def _send_rtcp(self, compound: bytes) -> None:
         if self._link is not None:
             self._link.send_rtcp(compound)
+
+
+def _add_source(counts: MediaCounts, source: Source) -> None:
+    counts.packets_in[source.kind] += source.packets
+    counts.bytes_in[source.kind] += source.octets
+    counts.lost[source.kind] += source.nack.given_up

@@ -14,7 +14,7 @@ from rtc.transport.ice import peek_username
 from rtc.wire.sdp import Candidate
 
 from .counts import MediaCounts
-from .fanout import Sender
+from .sender import Sender
 
 if TYPE_CHECKING:
     from .link import Link
@@ -155,7 +155,8 @@ class Port:
                 del self._by_ssrc[ssrc]
 
     def tick(self, *, now: float) -> None:
-        """Ask for what is missing; to be called every few milliseconds."""
+        """Send copies, ask for what is missing; to be called every few milliseconds."""
+        self.sender.send_due(now=now)
         for source, peer in list(self.repairs.items()):
             if not peer.repair(source, now=now):
                 del self.repairs[source]

@@ -10,8 +10,8 @@ from rtc.wire import rtcp
 from rtc.wire.errors import WireError
 
 from .counts import FeedbackCounts
-from .fanout import Sender
 from .intake import Intake
+from .sender import Sender
 from .slot import Slot
 from .source import Source
 
@@ -26,6 +26,9 @@ MAX_VIDEO_BITRATE = 2_500_000
 
 MAX_NACKED = 512
 """Packets looked at in one NACK; more is a listener that has lost everything and wants a key frame."""
+
+MAX_ASKED = 256
+"""Packets asked for in one NACK: even far apart from each other they fit into a datagram, at 4 bytes each."""
 
 MAX_RTT_SECONDS = 10.0
 """A longer round trip in a report is nonsense."""
@@ -85,20 +88,21 @@ class Reports:
                 for ssrc, _ in packet.entries:
                     self._want_keyframe(by_ssrc.get(ssrc))
 
-    def repair(self, source: Source, *, now: float) -> bool:
-        """Ask for what `source` misses now; False when it misses nothing."""
-        feedback: list[rtcp.RtcpPacket] = []
-        if source.ssrc is not None:
-            missing = source.missing(now=now, rtt=self.rtt)
-            if missing:
-                feedback.append(rtcp.GenericNack(self.ssrc, source.ssrc, tuple(missing)))
-                self.counters.nacks_out += 1
-            if source.wants_keyframe(now=now, rtt=self.rtt):
-                feedback.append(rtcp.PictureLossIndication(self.ssrc, source.ssrc))
-                self.counters.plis_out += 1
-        if feedback:
-            self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), *feedback]))
-        return bool(len(source.nack)) or source.keyframes.pending or source.needs_start
+    def repair(self, source: Source, *, forwarded: bool, now: float) -> bool:
+        """Ask for what `source` misses now; False when it misses nothing.
+
+        Key frames are for listeners: none is asked for while the source is not `forwarded`.
+        """
+        if source.ssrc is None:
+            return False
+        missing = source.missing(now=now, rtt=self.rtt)
+        for at in range(0, len(missing), MAX_ASKED):
+            self._ask(rtcp.GenericNack(self.ssrc, source.ssrc, tuple(missing[at : at + MAX_ASKED])))
+            self.counters.nacks_out += 1
+        if forwarded and source.wants_keyframe(now=now, rtt=self.rtt):
+            self._ask(rtcp.PictureLossIndication(self.ssrc, source.ssrc))
+            self.counters.plis_out += 1
+        return bool(len(source.nack)) or (forwarded and (source.keyframes.pending or source.needs_start))
 
     def tick(self, now: float) -> None:
         """Send the periodic reports when they are due."""
@@ -109,6 +113,9 @@ class Reports:
         self._next = now + INTERVAL_SECONDS
         for compound in self._compounds(now):
             self._send(rtcp.serialize(compound))
+
+    def _ask(self, feedback: rtcp.RtcpPacket) -> None:
+        self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), feedback]))
 
     def _compounds(self, now: float) -> Iterable[list[rtcp.RtcpPacket]]:
         received = [s.reception.report(now=now) for s in self._intake.sources.values() if s.reception is not None]
@@ -161,6 +168,7 @@ class Reports:
             if block.ssrc not in by_ssrc:
                 continue
             losses.append(block.fraction_lost / 256)
+            self._protect(by_ssrc[block.ssrc], block, now)
             if not block.last_sender_report:
                 continue
             sent = rtcp.middle32(rtcp.ntp_from_seconds(now + self._wall_offset))
@@ -177,12 +185,25 @@ class Reports:
         if slot is None or slot.source is None or leg is None:
             return
         source = slot.source
-        for number in packet.lost[:MAX_NACKED]:
-            sequence = source.fanout.source_sequence(leg, number)
+        asked = [source.fanout.source_sequence(leg, number) for number in packet.lost[:MAX_NACKED]]
+        slot.path.nacked([sequence for sequence in asked if leg.first <= sequence <= source.fanout.highest])
+        for sequence in asked:
             stored = source.history.get(sequence) if sequence >= leg.first else None
             if stored is not None and leg.may_resend(sequence, now=now, rtt=self.rtt or 0.0):
-                source.fanout.resend(leg, stored, self._sender)
+                source.fanout.resend(leg, stored, self._sender, now=now)
                 self.counters.resent += 1
+
+    def _protect(self, slot: Slot, block: rtcp.ReportBlock, now: float) -> None:
+        """Give a listener of audio the redundancy that its path needs."""
+        loss = slot.path.reported(block, now=now)
+        if slot.kind != "audio" or loss is None:
+            return
+        if slot.controller.reported(loss, slot.path.burst, now=now):
+            protection = slot.controller.protection
+            if slot.source is None:
+                slot.protection = protection
+            else:
+                slot.source.fanout.protect(slot, protection)
 
     def _want_keyframe(self, slot: Slot | None) -> None:
         if slot is not None and slot.source is not None and slot.kind == "video":

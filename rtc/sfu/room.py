@@ -10,8 +10,8 @@ from rtc.repair.speakers import Speakers
 
 from .assignment import assign
 from .channels import Channels
+from .intake import Received
 from .link import LinkState
-from .packet import SourcePacket
 from .peer import Peer
 from .port import Port
 from .publication import Publication, SlotView
@@ -29,6 +29,9 @@ class PeerEvents(Protocol):
 
     def slots_changed(self, slots: tuple[SlotView, ...]) -> None:
         """The peer's slots carry something else; all of them are listed."""
+
+    def protection_changed(self, mid: str, depth: int, copies: int) -> None:
+        """The peer is asked to send m-line `mid` with this RED depth, each packet this many times."""
 
     def speakers_changed(self, speakers: tuple[tuple[str, int], ...]) -> None:
         """Others speak now: peer id and level in dBov, loudest first."""
@@ -51,17 +54,18 @@ class Room:
 
     def join(
         self, peer_id: str, events: PeerEvents, *,
-        can_publish: bool = True, can_subscribe: bool = True, any_srtp: bool = False,
+        can_publish: bool = True, can_subscribe: bool = True, any_srtp: bool = False, sends_copies: bool = False,
     ) -> Peer:
         """Add a peer. Raises ValueError when the id is taken.
 
+        `sends_copies` says that the client can send each packet several times when asked; browsers cannot.
         `any_srtp` accepts AES-CM at once, for clients without AES-GCM that cannot try twice (WHIP, WHEP).
         """
         if peer_id in self.peers:
             raise ValueError(f"peer {peer_id} is in the room already")
         peer = Peer(
             peer_id, self, self._port, events,
-            can_publish=can_publish, can_subscribe=can_subscribe, any_srtp=any_srtp,
+            can_publish=can_publish, can_subscribe=can_subscribe, any_srtp=any_srtp, sends_copies=sends_copies,
         )
         self.peers[peer_id] = peer
         return peer
@@ -86,8 +90,7 @@ class Room:
         publication = self.publications[publication_id]
         publication.muted = muted
         if muted:
-            publication.source.fanout.suspend()
-            self.speakers.forget(publication_id)
+            self._silence(publication)
         else:
             self.look_after(publication.source)
         self.assign_all()
@@ -107,17 +110,25 @@ class Room:
         self.channels.remove(peer.id)
         self.assign_all()
 
-    def forward(self, source: Source, packet: SourcePacket, level: int | None, *, now: float) -> None:
-        """Pass a packet on to all who listen to its source."""
+    def forward(self, received: Received, *, now: float) -> None:
+        """Pass on what a packet brought to all who listen to its source."""
+        source = received.source
         publication = self._by_source.get(source)
         if publication is None or publication.muted:
             return
-        if level is not None:
-            self.speakers.heard(publication.id, level, now=now)
-        if source.is_newest(packet):
-            source.fanout.forward(packet, self._port.sender, starts=source.starts_here(packet), now=now)
-        else:
-            source.fanout.forward_late(packet, self._port.sender)
+        if received.level is not None:
+            self.speakers.heard(publication.id, received.level, now=now)
+        fanout, sender = source.fanout, self._port.sender
+        for packet in received.packets:
+            if packet.sequence > fanout.highest:
+                fanout.forward(packet, sender, starts=source.starts_here(packet), now=now)
+            else:
+                fanout.forward_late(packet, sender, now=now)
+
+    def forwards(self, source: Source) -> bool:
+        """Whether what this source sends is passed on: it is published and not muted."""
+        publication = self._by_source.get(source)
+        return publication is not None and not publication.muted
 
     def look_after(self, source: Source) -> None:
         """Its publisher may have to be asked for something."""
@@ -168,7 +179,12 @@ class Room:
         del self.publications[publication.id]
         del self._by_source[publication.source]
         self._port.repairs.pop(publication.source, None)
+        self._silence(publication)
+
+    def _silence(self, publication: Publication) -> None:
+        """Nothing more of it is forwarded for now."""
         self.speakers.forget(publication.id)
+        publication.source.fanout.hush(self._port.sender, now=self._port.now())
         publication.source.fanout.suspend()
 
     def _assign(self, peer: Peer, ranked: dict[str, list[Publication]]) -> None:

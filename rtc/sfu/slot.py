@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rtc.repair.path import ReportedPath
+from rtc.repair.redundancy import NONE, ProtectionController
 from rtc.transport.srtp import SrtpSession
 from rtc.wire.sdp import Codec
 
@@ -26,6 +28,10 @@ MIN_RESEND_SECONDS = 0.01
 
 MEMORY_OF_RESENDS = 512
 """Resent packets remembered for that."""
+
+
+MAX_DEPTHS = 8
+"""Changes of RED depth remembered; they are seconds apart, and packets older than 5 s are not sent again."""
 
 
 @dataclass(slots=True)
@@ -58,6 +64,10 @@ class Slot:
         self.rtx_ssrc = secrets.randbits(32)
         self.payload_types: dict[str, int] = {}
         self.rtx_payload_types: dict[int, int] = {}
+        self.red_payload_type: int | None = None
+        self.protection = NONE
+        self.controller = ProtectionController()
+        self.path = ReportedPath()
         self.extensions: dict[str, int] = {}
         self.source: Source | None = None
         self.packets = 0
@@ -72,8 +82,11 @@ class Slot:
 
     def configure(self, codecs: tuple[Codec, ...], extensions: Mapping[str, int]) -> None:
         """Take over what the answer agreed on. A leg ends where that differs, or a packet sent again would too."""
-        before = (self.payload_types, self.rtx_payload_types, self.extensions)
-        self.payload_types = {codec_key(codec): codec.payload_type for codec in reversed(codecs)}
+        before = (self.payload_types, self.rtx_payload_types, self.red_payload_type, self.extensions)
+        self.payload_types = {
+            codec_key(codec): codec.payload_type for codec in reversed(codecs) if codec.name != "red"
+        }
+        self.red_payload_type = next((codec.payload_type for codec in codecs if codec.name == "red"), None)
         self.rtx_payload_types = {
             codec.payload_type: codec.rtx_payload_type
             for codec in codecs
@@ -81,9 +94,14 @@ class Slot:
         }
         self.extensions = dict(extensions)
         if self.source is not None and before != (
-            self.payload_types, self.rtx_payload_types, self.extensions,
+            self.payload_types, self.rtx_payload_types, self.red_payload_type, self.extensions,
         ):
             self.source.fanout.suspend_one(self)
+
+    @property
+    def depth(self) -> int:
+        """Redundant frames in each packet that this listener gets now."""
+        return 0 if self.red_payload_type is None else self.protection.depth
 
     def sent(self) -> tuple[int, int]:
         """Packets and payload octets sent on this slot so far."""
@@ -107,11 +125,23 @@ class Leg:
     sequence_delta: int
     timestamp_delta: int
     payload_type: int
+    depths: list[tuple[int, int]]
+    """From which packet on (the source's number) it had which RED depth; the last MAX_DEPTHS changes."""
     base_packets: int
     base_octets: int
     budget: float = RESEND_BURST
     budget_time: float = 0.0
     resent: dict[int, float] = field(default_factory=dict)
+
+    def change_depth(self, sequence: int, depth: int) -> None:
+        """Packets from `sequence` on are sent with this RED depth."""
+        if self.depths[-1][1] != depth:
+            self.depths.append((sequence, depth))
+            del self.depths[:-MAX_DEPTHS]
+
+    def depth_at(self, sequence: int) -> int | None:
+        """RED depth that this packet was sent with; None when that is forgotten."""
+        return next((depth for since, depth in reversed(self.depths) if sequence >= since), None)
 
     def may_resend(self, sequence: int, *, now: float, rtt: float) -> bool:
         """Whether a packet asked for goes out again now, and note that it does."""

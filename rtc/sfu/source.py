@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rtc.repair.clock import SenderClock, StreamClock
 from rtc.repair.history import History
 from rtc.repair.keyframes import KeyframeRequester
 from rtc.repair.nack import NackGenerator
 from rtc.repair.reception import Reception
+from rtc.repair.redundancy import MAX_COPIES, LossMeter, ProtectionController
 from rtc.wire.payload import is_keyframe_start
+from rtc.wire.red import RedBlock
 from rtc.wire.rtp import RtpHeader
 
 from .fanout import Fanout
@@ -24,7 +28,10 @@ VIDEO_NACK_SECONDS = 1.0
 """A frame that comes later was given up for a key frame."""
 
 LIVE_SECONDS = 1.0
-"""A source that has sent nothing for this long is not asked for key frames."""
+"""A source that has sent nothing for this long is not asked for key frames, and may take up a former SSRC."""
+
+MAX_FRAME_TICKS = 5760
+"""Longest Opus packet, 120 ms, in ticks of its clock (RFC 6716 2.1.4)."""
 
 CLOCK_RATES = {"audio": 48000, "video": 90000}
 """RTP clock of all codecs that are forwarded, Hz (RFC 7587 4.1, RFC 7741 4.1)."""
@@ -35,15 +42,15 @@ assert HISTORY_PACKETS > MAX_LATE  # noqa: S101  a duplicate must be found in th
 class Source:
     """What arrives on one m-line of a publisher, whatever SSRC it currently has."""
 
-    def __init__(self, kind: str, mid: str, clock: SenderClock) -> None:
+    def __init__(self, kind: str, mid: str, clock: SenderClock, *, copies: bool) -> None:
         self.kind = kind
         self.mid = mid
         self.clock_rate = CLOCK_RATES[kind]
         self.ssrc: int | None = None
-        self.fanout = Fanout(self.clock_rate)
         self.nack = NackGenerator(deadline=AUDIO_NACK_SECONDS if kind == "audio" else VIDEO_NACK_SECONDS)
         self.keyframes = KeyframeRequester()
         self.history: History[SourcePacket] = History(HISTORY_PACKETS)
+        self.fanout = Fanout(self.clock_rate, self.history)
         self.reception: Reception | None = None
         self.clock = StreamClock(clock, self.clock_rate)
         self.packets = 0
@@ -53,45 +60,70 @@ class Source:
         self.duplicates = 0
         self.strays = 0
         """Packets dropped because their sequence number fits nothing."""
+        self.recovered = 0
+        """Packets that were lost and came back out of the redundancy of later ones."""
+        self.meter = LossMeter()
+        self.protection = ProtectionController(max_copies=MAX_COPIES if copies else 1)
+        """What the publisher is asked for."""
+        self._frame_ticks = 0
+        self._newest_timestamp = 0
         self._numbering = Numbering()
         self._restarts = 0
+        self._former_ssrcs: set[int] = set()
 
-    def use_ssrc(self, ssrc: int) -> None:
-        """The m-line is now sent with this SSRC: a new sender, if it had another one."""
+    def use_ssrc(self, ssrc: int, *, now: float) -> bool:
+        """The m-line is now sent with this SSRC; False for a former one while another is alive (reordering)."""
         if ssrc == self.ssrc:
-            return
+            return True
+        if ssrc in self._former_ssrcs and now - self.last_time < LIVE_SECONDS:
+            return False
+        if self.ssrc is not None:
+            self._former_ssrcs.add(self.ssrc)
         self.ssrc = ssrc
-        self.reception = Reception(ssrc, self.clock_rate)
         self.clock.reset()
         self._numbering.leap()
-        self._restart()
+        self._restart(ssrc)
+        return True
 
     def receive(
         self, header: RtpHeader, codec: str, payload: bytes, carried: tuple[tuple[str, bytes], ...],
-        *, now: float,
-    ) -> SourcePacket | None:
-        """Take a packet of the current SSRC; None when there is nothing in it to forward."""
+        redundant: Sequence[RedBlock] = (), *, now: float,
+    ) -> list[SourcePacket]:
+        """Take a packet of the current SSRC; returns what can be forwarded now, oldest first.
+
+        `redundant` are the frames before this one that it carries (RFC 2198): those that were lost come back.
+        """
+        before = self._numbering.highest
         number = self._numbering.place(header.sequence_number)
         if number is None:
             self.strays += 1
-            return None
+            return []
         if self._numbering.restarts != self._restarts:
             self._restarts = self._numbering.restarts
-            self._restart()
+            self._restart(header.ssrc)
         if number in self.history:
             self.duplicates += 1
-            return None
+            return []
         newest = number == self._numbering.highest
         repaired = self.nack.received(number, now=now)
         if self.reception is not None:
             self.reception.received(header.sequence_number, header.timestamp, now=now, repaired=repaired)
         self.last_time = now
-        self.clock.received(header.timestamp, now=now)
+        if newest:
+            self.clock.received(header.timestamp, now=now)
         if newest and not payload and not len(self.nack):
             self._numbering.skip()
             self.nack.retract(number)
-            return None
-        return self._accept(number, header, codec, payload, carried)
+            return []
+        self.meter.received(number)
+        if number == before + 1:
+            self._measure_frame(header.timestamp)
+        if newest:
+            self._newest_timestamp = header.timestamp
+        packet = self._accept(number, header.timestamp, codec, payload, marker=header.marker, carried=carried)
+        if not redundant:
+            return [packet]
+        return [*self._recover(packet, redundant), packet]
 
     def receive_repair(
         self, header: RtpHeader, sequence_number: int, codec: str, payload: bytes,
@@ -106,21 +138,17 @@ class Source:
             self.duplicates += 1
             return None
         self.nack.received(number, now=now)
-        return self._accept(number, header, codec, payload, carried)
+        return self._accept(number, header.timestamp, codec, payload, marker=header.marker, carried=carried)
 
     def missing(self, *, now: float, rtt: float | None) -> list[int]:
         """16-bit sequence numbers to ask the publisher for now."""
         return [self._numbering.sequence_number(number) for number in self.nack.due(now=now, rtt=rtt)]
 
-    def is_newest(self, packet: SourcePacket) -> bool:
-        """Whether nothing newer has arrived yet."""
-        return packet.sequence == self._numbering.highest
-
     def starts_here(self, packet: SourcePacket) -> bool:
         """Whether a listener can begin with this packet: any of audio, the first of a key frame of video."""
         if self.kind == "audio":
             return True
-        if not (self.fanout.waiting or self.keyframes.pending):
+        if not (self.fanout.waiting or self.keyframes.pending or packet.codec != self.fanout.codec):
             return False
         if not is_keyframe_start(packet.codec.partition("/")[0], packet.payload):
             return False
@@ -138,16 +166,39 @@ class Source:
             self.keyframes.want()
         return now - self.last_time < LIVE_SECONDS and self.keyframes.due(now=now, rtt=rtt)
 
+    def _measure_frame(self, timestamp: int) -> None:
+        """Note the length of a frame, from two packets in a row."""
+        ticks = (timestamp - self._newest_timestamp) & 0xFFFFFFFF
+        if 0 < ticks <= MAX_FRAME_TICKS:
+            self._frame_ticks = ticks
+
+    def _recover(self, packet: SourcePacket, redundant: Sequence[RedBlock]) -> list[SourcePacket]:
+        """Packets before `packet` that were lost and whose frames it carries."""
+        recovered = []
+        for place, block in enumerate(redundant):
+            ago, odd = divmod(block.timestamp_offset, self._frame_ticks) if self._frame_ticks else (0, 1)
+            number = packet.sequence - (len(redundant) - place if odd else ago)
+            if not self._numbering.floor <= number < packet.sequence or not block.payload or number in self.history:
+                continue
+            self.nack.received(number, now=self.last_time)
+            self.recovered += 1
+            timestamp = (packet.timestamp - block.timestamp_offset) & 0xFFFFFFFF
+            recovered.append(self._accept(number, timestamp, packet.codec, block.payload))
+        return recovered
+
     def _accept(
-        self, number: int, header: RtpHeader, codec: str, payload: bytes,
-        carried: tuple[tuple[str, bytes], ...],
+        self, number: int, timestamp: int, codec: str, payload: bytes,
+        *, marker: bool = False, carried: tuple[tuple[str, bytes], ...] = (),
     ) -> SourcePacket:
-        packet = SourcePacket(number, header.timestamp, header.marker, codec, payload, carried)
+        packet = SourcePacket(number, timestamp, marker, codec, payload, carried)
         self.history.put(number, packet)
         self.packets += 1
         self.octets += len(payload)
         return packet
 
-    def _restart(self) -> None:
+    def _restart(self, ssrc: int) -> None:
+        self.reception = Reception(ssrc, self.clock_rate)
+        self.meter = LossMeter()
+        self._frame_ticks = 0
         self.nack.reset()
         self.fanout.suspend()

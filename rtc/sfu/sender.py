@@ -1,0 +1,61 @@
+"""The outbox with what empties it, and what is to be sent once more a little later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+from rtc.repair.redundancy import COPY_SPACING_SECONDS
+from rtc.transport.batch import Outbox
+
+from .slot import Outlet
+
+MAX_DELAYED = 8192
+"""Copies that may wait: 20 ms of 200 listeners with three copies of 50 packets a second, many times over."""
+
+
+class Sender:
+    """The outbox with what empties it: `flush` sends all rows and clears the box."""
+
+    def __init__(self, outbox: Outbox, flush: Callable[[], None]) -> None:
+        self.outbox = outbox
+        self.flush = flush
+        self.failures = 0
+        """Packets that could not be protected, and so were not sent."""
+        self.copies = 0
+        """Copies sent, beside the packets themselves."""
+        self._delayed: list[tuple[float, int, bytes, Outlet]] = []
+        self._order = 0
+        self.sequences = outbox.buffer[:, 2:4].view(">u2")[:, 0]
+        self.timestamps = outbox.buffer[:, 4:8].view(">u4")[:, 0]
+
+    def reserve(self, rows: int) -> int:
+        """First of `rows` free rows, after sending what is there if need be; at most OUTBOX_ROWS."""
+        if self.outbox.free < rows:
+            self.flush()
+        return self.outbox.count
+
+    def copy(self, row: int, outlet: Outlet, copies: int, *, now: float) -> None:
+        """Send the protected packet of this row again, so that it goes out `copies` times in all, spread in time."""
+        size = int(self.outbox.lengths[row])
+        if not size:
+            return
+        data = bytes(self.outbox.rows[row][:size])
+        for number in range(1, copies):
+            if len(self._delayed) >= MAX_DELAYED:
+                return
+            self._order += 1
+            heappush(self._delayed, (now + number * COPY_SPACING_SECONDS, self._order, data, outlet))
+
+    def send_due(self, *, now: float) -> None:
+        """Put the copies whose time has come into the outbox."""
+        while self._delayed and self._delayed[0][0] <= now:
+            _, _, data, outlet = heappop(self._delayed)
+            if outlet.open:
+                self.reserve(1)
+                self.outbox.append(data, outlet.destination)
+                self.copies += 1
+
+    def next_time(self) -> float | None:
+        """When `send_due` next has something to do."""
+        return self._delayed[0][0] if self._delayed else None
