@@ -89,6 +89,7 @@ class Member:
             can_publish=grants.can_publish,
             can_subscribe=grants.can_subscribe,
             any_srtp=kind in {"whip", "whep"},  # they do not try twice
+            sends_copies=kind == "python",  # ours; no browser can
         )
 
     def view(self) -> protocol.Participant:

@@ -72,7 +72,8 @@ class FakeRoom:
     publications: dict[str, FakePublication] = field(default_factory=dict)
 
     def join(
-        self, peer_id: str, events: Any, *, can_publish: bool, can_subscribe: bool, any_srtp: bool
+        self, peer_id: str, events: Any, *,
+        can_publish: bool, can_subscribe: bool, any_srtp: bool, sends_copies: bool,
     ) -> FakePeer:
         peer = self.peers[peer_id] = FakePeer(peer_id, events, self, can_publish, can_subscribe)
         return peer
