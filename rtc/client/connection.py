@@ -183,6 +183,8 @@ class Connection:
             return
         self.counters.packets_received += 1
         self.counters.bytes_received += len(data)
+        if self._ice is not None:
+            self._ice.heard()
         self._received(packet, rtcp)
 
     def _dtls_state(self, state: str) -> None:

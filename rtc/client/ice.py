@@ -42,6 +42,7 @@ class ClientIce(Connection):
         self._path_lost = lost
         self.rtt: float | None = None
         """Round trip to the server in seconds, by the last consent check that was answered at once."""
+        self._heard_at = float("-inf")
 
     async def get_component_candidates(
         self,
@@ -58,6 +59,10 @@ class ClientIce(Connection):
     def data_received(self, data: bytes, component: int) -> None:
         """Hand a datagram on at once: aioice's queue has no bound."""
         self._received(data)
+
+    def heard(self) -> None:
+        """Media that authenticated came from the server: it is there, whatever becomes of the checks."""
+        self._heard_at = time.monotonic()
 
     def send_now(self, data: bytes) -> bool:
         """Send a datagram on the nominated path without waiting; False when there is none."""
@@ -92,7 +97,7 @@ class ClientIce(Connection):
                 if took < stun.RETRY_RTO:
                     self.rtt = took
             except stun.TransactionError:
-                failures += 1
+                failures = 0 if self._heard_at >= asked else failures + 1
             if failures >= CONSENT_FAILURES:
                 self._path_lost()
                 return
