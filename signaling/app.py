@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from aiohttp import web
 
 from rtc import sfu
-from signaling import health, pages, websocket
+from signaling import health, pages, websocket, whip
+from signaling.broadcasts import Broadcasts
 from signaling.config import Settings
-from signaling.keys import DIRECTORY, METRICS, NODE, SESSIONS, SETTINGS
+from signaling.keys import BROADCASTS, DIRECTORY, METRICS, NODE, SESSIONS, SETTINGS
 from signaling.metrics import Metrics
 from signaling.rooms import Directory, Limits
 from signaling.security.middleware import middlewares
@@ -34,6 +35,7 @@ def create_app(settings: Settings, *, start_node: StartNode | None = None) -> we
     app.router.add_get("/ws", websocket.handle)
     health.setup(app)
     pages.setup(app)
+    whip.setup(app)
     return app
 
 
@@ -49,6 +51,7 @@ def _media(start_node: StartNode) -> Callable[[web.Application], AsyncIterator[N
         app[NODE] = node
         app[DIRECTORY] = Directory(node, limits, metrics)
         app[SESSIONS] = Sessions(app[DIRECTORY], metrics, resume_seconds=settings.resume_seconds)
+        app[BROADCASTS] = Broadcasts(app[DIRECTORY])
         metrics.add(lambda: health.collect(app))
         try:
             async with metrics.sampling():
@@ -64,3 +67,4 @@ async def _shut_down(app: web.Application) -> None:
     if SESSIONS in app:  # not when the start failed
         app[DIRECTORY].draining = True
         app[SESSIONS].end_all("shutdown")
+        app[BROADCASTS].end_all("closed")

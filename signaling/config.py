@@ -90,6 +90,9 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Bearer token for /metrics; empty: open where no secret is set, and closed otherwise.",
     )
+    whip_lenient_patch: bool = Field(
+        False, description="Take WHIP and WHEP candidates without If-Match, as some players send them: true or false."
+    )
     ice_servers: Annotated[tuple[IceServerSetting, ...], NoDecode] = Field(
         (),
         description="STUN and TURN servers for clients, as JSON: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from rtc import sfu
+from signaling.broadcasts import Broadcasts
 from signaling.config import Settings
 from signaling.metrics import Metrics
 from signaling.rooms import Directory
@@ -15,3 +16,4 @@ METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 NODE: web.AppKey[sfu.Node] = web.AppKey("node", sfu.Node)
 DIRECTORY: web.AppKey[Directory] = web.AppKey("directory", Directory)
 SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions", Sessions)
+BROADCASTS: web.AppKey[Broadcasts] = web.AppKey("broadcasts", Broadcasts)

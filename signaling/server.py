@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from signaling.config import ConfigError, Settings
-from signaling.keys import DIRECTORY, METRICS, NODE, SESSIONS
+from signaling.keys import BROADCASTS, DIRECTORY, METRICS, NODE, SESSIONS
 
 SHUTDOWN_SECONDS = 8.0
 """How long open connections may take to end after everybody has been told."""
@@ -77,13 +77,19 @@ class Stop:
 
 async def drain(app: web.Application, seconds: float, stop: Stop) -> None:
     """Take nobody in any more; wait `seconds`, until all sessions have ended or the stop is forced."""
-    sessions = app[SESSIONS]
+    sessions, broadcasts = app[SESSIONS], app[BROADCASTS]
     app[DIRECTORY].draining = True
     app[METRICS].draining.set(1)
-    if not len(sessions) or seconds <= 0:
+    left = len(sessions) + len(broadcasts)
+    if not left or seconds <= 0:
         return
-    log.info("draining", sessions=len(sessions), seconds=seconds)
-    waits = [asyncio.create_task(sessions.wait_until_none()), asyncio.create_task(stop.forced.wait())]
+    log.info("draining", sessions=left, seconds=seconds)
+
+    async def all_gone() -> None:
+        await sessions.wait_until_none()
+        await broadcasts.wait_until_none()
+
+    waits = [asyncio.create_task(all_gone()), asyncio.create_task(stop.forced.wait())]
     try:
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:

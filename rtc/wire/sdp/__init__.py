@@ -5,6 +5,7 @@ on bad input, is quadratic in places, and drops rids, rejected m-lines, extmap d
 """
 
 from rtc.wire.sdp.answer import Answer, AnsweredMedia, Candidate, host_candidates
+from rtc.wire.sdp.fragment import Fragment, parse_fragment, write_fragment
 from rtc.wire.sdp.lines import MAX_MEDIA_SECTIONS, MAX_OFFER_BYTES, SdpError
 from rtc.wire.sdp.offer import Codec, Direction, Kind, Offer, OfferedMedia, parse_offer
 from rtc.wire.sdp.policy import answer_media, answer_setup, common_codecs, refused_mids, reverse
@@ -17,6 +18,7 @@ __all__ = [
     "Candidate",
     "Codec",
     "Direction",
+    "Fragment",
     "Kind",
     "Offer",
     "OfferedMedia",
@@ -25,7 +27,9 @@ __all__ = [
     "answer_setup",
     "common_codecs",
     "host_candidates",
+    "parse_fragment",
     "parse_offer",
     "refused_mids",
     "reverse",
+    "write_fragment",
 ]

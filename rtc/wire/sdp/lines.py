@@ -40,39 +40,39 @@ class Section:
         return values[0] if values else None
 
 
-def read_sections(text: str) -> list[Section]:
+def read_sections(text: str, *, what: str = "the offer", begins: str = "v=0") -> list[Section]:
     """Split a description into the session section and one section for each m-line.
 
-    Lines end in CRLF or LF; blank ones are passed over. Raises SdpError for a text that is too long, holds
-    control characters or lone surrogates, does not start with `v=0`, or has a line that is not
-    `<letter>=<value>`.
+    Lines end in CRLF or LF; blank ones are passed over. Raises SdpError, which calls the text `what`, for one
+    that is too long, holds control characters or lone surrogates, does not start with the line `begins` (""
+    for any), or has a line that is not `<letter>=<value>`.
     """
     try:
         size = len(text) if len(text) > MAX_OFFER_BYTES else len(text.encode())
     except UnicodeEncodeError:
-        raise SdpError("the offer is not valid UTF-8") from None
+        raise SdpError(f"{what} is not valid UTF-8") from None
     if size > MAX_OFFER_BYTES:
-        raise SdpError(f"the offer is longer than {MAX_OFFER_BYTES} bytes")
+        raise SdpError(f"{what} is longer than {MAX_OFFER_BYTES} bytes")
     text = text.replace("\r\n", "\n")
     if _CONTROL.search(text):
-        raise SdpError("the offer holds control characters")
-    if text.split("\n", 1)[0] != "v=0":
-        raise SdpError("the offer does not start with v=0")
+        raise SdpError(f"{what} holds control characters")
+    if begins and text.split("\n", 1)[0] != begins:
+        raise SdpError(f"{what} does not start with {begins}")
     sections = [Section("")]
     count = 0
     for index, line in enumerate(text.split("\n"), start=1):
         if not line:
             continue
         if not _LINE.match(line):
-            raise SdpError(f"line {index} of the offer is not of the form <letter>=<value>")
+            raise SdpError(f"line {index} of {what} is not of the form <letter>=<value>")
         count += 1
         if line.startswith("m="):
             if len(sections) > MAX_MEDIA_SECTIONS:
-                raise SdpError(f"the offer has more than {MAX_MEDIA_SECTIONS} media sections")
+                raise SdpError(f"{what} has more than {MAX_MEDIA_SECTIONS} media sections")
             sections.append(Section(line[2:]))
             count = 0
         elif count > MAX_SECTION_LINES:
-            raise SdpError(f"a section of the offer has more than {MAX_SECTION_LINES} lines")
+            raise SdpError(f"a section of {what} has more than {MAX_SECTION_LINES} lines")
         elif line.startswith("a="):
             name, _, value = line[2:].partition(":")
             sections[-1].attributes.setdefault(name, []).append(value.strip())

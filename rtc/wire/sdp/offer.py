@@ -24,8 +24,8 @@ _MEDIA = re.compile(r"([a-z]+) (\d{1,5})(?:/\d+)? ([A-Z/]+) (\S.*)", re.ASCII)
 _TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+")  # RFC 8866 section 9, `token`
 _RID = re.compile(r"[0-9A-Za-z_-]+")  # RFC 8851 section 10
 # Lengths of RFC 8839 section 5.4, more characters than it has; a colon would break the STUN username.
-_UFRAG = re.compile(r"[!-9;-~]{4,256}")
-_PWD = re.compile(r"[!-~]{22,256}")
+UFRAG = re.compile(r"[!-9;-~]{4,256}")
+PWD = re.compile(r"[!-~]{22,256}")
 _HEX_PAIRS = re.compile(r"[0-9A-F]{2}(?::[0-9A-F]{2})*")
 # RFC 8829 section 5.1.2 has an answerer take all these for the same.
 _RTP_PROTOCOLS = ("UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "TCP/DTLS/RTP/SAVPF", "RTP/SAVPF", "RTP/SAVP")
@@ -127,7 +127,7 @@ def parse_offer(text: str) -> Offer:
     # The offerer-tagged m-line speaks for the transport of the whole group (RFC 8843 section 7.2).
     tagged = live[bundle[0]]
     ufrag, pwd = _inherited(tagged, session, "ice-ufrag"), _inherited(tagged, session, "ice-pwd")
-    if not (_UFRAG.fullmatch(ufrag) and _PWD.fullmatch(pwd)):
+    if not (UFRAG.fullmatch(ufrag) and PWD.fullmatch(pwd)):
         raise SdpError("the offer has no valid ice-ufrag and ice-pwd")
     setup = _inherited(tagged, session, "setup")
     if setup not in ("actpass", "active", "passive"):
