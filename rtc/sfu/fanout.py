@@ -148,7 +148,9 @@ class Fanout:
         """All legs wait for a new start: the source was muted, or its numbering leapt."""
         for slot in list(self._legs):
             self.suspend_one(slot)
+        # The silence of `hush` has numbers that the source will use itself.
         self.highest = 0
+        self._variants = {}
 
     def hush(self, sender: Sender, *, now: float) -> None:
         """End on silence, to be called before the source stops: else listeners conceal the gap with its last sound."""

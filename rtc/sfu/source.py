@@ -175,10 +175,11 @@ class Source:
     def _recover(self, packet: SourcePacket, redundant: Sequence[RedBlock]) -> list[SourcePacket]:
         """Packets before `packet` that were lost and whose frames it carries."""
         recovered = []
+        lowest = max(self._numbering.floor, self._numbering.highest - MAX_LATE)
         for place, block in enumerate(redundant):
             ago, odd = divmod(block.timestamp_offset, self._frame_ticks) if self._frame_ticks else (0, 1)
             number = packet.sequence - (len(redundant) - place if odd else ago)
-            if not self._numbering.floor <= number < packet.sequence or not block.payload or number in self.history:
+            if not lowest <= number < packet.sequence or not block.payload or number in self.history:
                 continue
             self.nack.received(number, now=self.last_time)
             self.recovered += 1
