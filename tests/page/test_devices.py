@@ -80,7 +80,7 @@ def test_the_camera_is_let_go_when_off_and_the_microphone_only_muted(call: Page)
     call.keyboard.press("v")
     until(call, "fake.sent('mute').some(({publication, muted}) => publication === 'own-camera' && muted)")
     assert live(call, "video") == []
-    assert call.evaluate("senders[1].track") is None
+    until(call, "senders[1].track === null")
     call.keyboard.press("m")
     until(call, "fake.sent('mute').some(({publication, muted}) => publication === 'own-microphone' && muted)")
     assert [track["enabled"] for track in live(call, "audio")] == [False]

@@ -44,7 +44,8 @@ DEVICES = """
         }
         return stream;
     };
-    navigator.mediaDevices.getUserMedia = async (wish) => make(wish);
+    const devices = navigator.mediaDevices ?? {};  // about:blank has none
+    devices.getUserMedia = async (wish) => make(wish);
     window.sentOffers = 0;
     window.WebSocket = class extends WebSocket {
         constructor(url) {
@@ -56,7 +57,7 @@ DEVICES = """
             super.send(text);
         }
     };
-    navigator.mediaDevices.getDisplayMedia = async () => make({video: true});
+    devices.getDisplayMedia = async () => make({video: true});
 """
 
 @pytest.fixture
