@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from rtc.wire import rtcp
 from rtc.wire.errors import WireError
+from rtc.wire.protection import ProtectionRequest
 
 from .counts import FeedbackCounts
 from .intake import Intake
@@ -17,6 +18,9 @@ from .source import Source
 
 INTERVAL_SECONDS = 1.0
 """Between reports: RFC 3550's 5 s are for multicast; repair and lip-sync want fresher figures."""
+
+LOSSY_INTERVAL_SECONDS = 0.25
+"""The same on a path so bad that packets are sent several times: most reports do not arrive."""
 
 FIRST_SECONDS = 0.2
 """The first report comes early: it starts the measurement of the round trip, and lip-sync."""
@@ -97,7 +101,8 @@ class Reports:
             return False
         missing = source.missing(now=now, rtt=self.rtt)
         for at in range(0, len(missing), MAX_ASKED):
-            self._ask(rtcp.GenericNack(self.ssrc, source.ssrc, tuple(missing[at : at + MAX_ASKED])))
+            for _ in range(source.protection.protection.copies):
+                self._ask(rtcp.GenericNack(self.ssrc, source.ssrc, tuple(missing[at : at + MAX_ASKED])))
             self.counters.nacks_out += 1
         if forwarded and source.wants_keyframe(now=now, rtt=self.rtt):
             self._ask(rtcp.PictureLossIndication(self.ssrc, source.ssrc))
@@ -110,9 +115,15 @@ class Reports:
             self._next = now + FIRST_SECONDS
         if now < self._next:
             return
-        self._next = now + INTERVAL_SECONDS
+        self._next = now + (LOSSY_INTERVAL_SECONDS if self._is_lossy else INTERVAL_SECONDS)
         for compound in self._compounds(now):
             self._send(rtcp.serialize(compound))
+
+    @property
+    def _is_lossy(self) -> bool:
+        protections = [source.protection.protection for source in self._intake.sources.values()]
+        protections += [slot.protection for slot in self._slots.values()]
+        return any(protection.copies > 1 for protection in protections)
 
     def _ask(self, feedback: rtcp.RtcpPacket) -> None:
         self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), feedback]))
@@ -127,6 +138,12 @@ class Reports:
         ]
         if video:
             first.append(rtcp.ReceiverEstimate(self.ssrc, MAX_VIDEO_BITRATE * len(video), tuple(video)))
+        first += [
+            ProtectionRequest(source.ssrc, wanted.depth, wanted.copies).to_rtcp(self.ssrc)
+            for source in self._intake.sources.values()
+            if source.ssrc is not None and source.kind == "audio" and source.copies
+            for wanted in [source.protection.protection]
+        ]
         yield first
         reports = [report for report in (self._report_slot(slot, now) for slot in self._slots.values()) if report]
         for at in range(0, len(reports), SLOTS_A_COMPOUND):

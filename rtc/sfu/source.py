@@ -63,6 +63,8 @@ class Source:
         self.recovered = 0
         """Packets that were lost and came back out of the redundancy of later ones."""
         self.meter = LossMeter()
+        self.copies = copies
+        """Whether the publisher can send each packet several times."""
         self.protection = ProtectionController(max_copies=MAX_COPIES if copies else 1)
         """What the publisher is asked for."""
         self._frame_ticks = 0

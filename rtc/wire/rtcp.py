@@ -23,6 +23,7 @@ from rtc.wire.twcc import MAX_STATUSES, TWCC_FORMAT, TransportFeedback
 
 __all__ = [
     "DELAY_UNIT",
+    "Application",
     "Bye",
     "DelaySinceLastReport",
     "ExtendedReport",
@@ -43,7 +44,7 @@ __all__ = [
     "serialize",
 ]
 
-SR, RR, SDES, BYE, XR = 200, 201, 202, 203, 207  # packet types
+SR, RR, SDES, BYE, APP, XR = 200, 201, 202, 203, 204, 207  # packet types
 VERSION = 2
 MAX_COUNT = 31  # of report blocks, chunks or sources in one packet: the count field has 5 bits
 NTP_UNIX_OFFSET = 2_208_988_800  # seconds from 1900, where NTP starts, to 1970
@@ -257,11 +258,38 @@ class ExtendedReport:
         return XR, 0, body
 
 
+@dataclass(slots=True)
+class Application:
+    """APP: something that only its own application understands (RFC 3550 section 6.7).
+
+    `name` is four ASCII characters, `subtype` 0 to 31, `data` a multiple of four bytes.
+    """
+
+    ssrc: int
+    name: str
+    data: bytes
+    subtype: int = 0
+
+    @classmethod
+    def parse(cls, count: int, body: bytes) -> Application:
+        """Parse what follows the RTCP header. Raises WireError."""
+        _require(body, 8)
+        return cls(_U32.unpack_from(body)[0], body[4:8].decode("ascii", "replace"), body[8:], count)
+
+    def encode(self) -> tuple[int, int, bytes]:
+        """Return (packet type, subtype, body). Raises ValueError for a name or data of the wrong length."""
+        name = self.name.encode("ascii")
+        if len(name) != 4 or len(self.data) % 4:
+            raise ValueError("APP wants a name of four characters and data in words")
+        return APP, self.subtype, _U32.pack(self.ssrc) + name + self.data
+
+
 RtcpPacket = (
     SenderReport
     | ReceiverReport
     | SourceDescription
     | Bye
+    | Application
     | ExtendedReport
     | GenericNack
     | PictureLossIndication
@@ -276,6 +304,7 @@ _PARSERS: dict[int, Callable[[int, bytes], RtcpPacket]] = {
     RR: ReceiverReport.parse,
     SDES: SourceDescription.parse,
     BYE: Bye.parse,
+    APP: Application.parse,
     XR: ExtendedReport.parse,
 }
 _FEEDBACK_PARSERS: dict[tuple[int, int], Callable[[bytes], RtcpPacket | None]] = {

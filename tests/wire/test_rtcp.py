@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rtc.wire.errors import WireError
 from rtc.wire.rtcp import (
+    Application,
     Bye,
     DelaySinceLastReport,
     ExtendedReport,
@@ -50,6 +51,10 @@ packets: st.SearchStrategy[RtcpPacket] = st.one_of(
     st.builds(SourceDescription, some(st.tuples(u32, text), 31)),
     st.builds(Bye, some(u32, 31), text),
     st.builds(PictureLossIndication, u32, u32),
+    st.builds(
+        Application, u32, st.text(st.characters(codec="ascii"), min_size=4, max_size=4),
+        st.binary(max_size=40).map(lambda data: data + bytes(-len(data) % 4)), st.integers(0, 31),
+    ),
     st.builds(FullIntraRequest, u32, some(st.tuples(u32, u8), 8, 1)),
     st.builds(ReceiverEstimate, u32, exact_bitrates, some(u32, 255)),
     st.builds(ExtendedReport, u32, st.none() | u64, some(st.builds(DelaySinceLastReport, u32, u32, u32), 8)),
@@ -144,7 +149,6 @@ def test_a_cname_that_is_not_utf_8_does_not_lose_the_report_beside_it() -> None:
 @pytest.mark.parametrize(
     "unknown",
     [
-        packet(204, 0, bytes(8)),  # APP
         packet(205, 3, bytes(8)),  # TMMBR
         packet(206, 9, bytes(8)),
         packet(206, 15, bytes(8) + b"goog" + bytes(4)),  # other application feedback
