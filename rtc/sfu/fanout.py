@@ -19,7 +19,7 @@ from .red import SENT_PACKETS, Redundancy, Variant
 from .sender import Sender
 from .slot import Leg, Slot
 
-SCALAR_LEGS = 5
+SCALAR_LEGS = 3
 """Below this many legs a loop is faster than numpy, whose calls cost about 8 µs a packet whatever the number."""
 
 MAX_GROUP = OUTBOX_ROWS
