@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtc.repair.path import MIN_RUNS, ReportedPath
+from rtc.repair.redundancy import ASSUMED_BURST
+from rtc.wire.rtcp import ReportBlock
+
+
+def block(highest: int, lost: int) -> ReportBlock:
+    return ReportBlock(1, 0, lost, highest, 0, 0, 0)
+
+
+def test_loss_is_that_of_the_last_seconds() -> None:
+    path = ReportedPath()
+    lost = 0
+    for second in range(10):
+        lost += 25 if second >= 5 else 0
+        said = path.reported(block(1000 + 50 * second, lost), now=float(second))
+    assert said == 0.5
+
+
+def test_lost_reports_hide_no_loss() -> None:
+    path = ReportedPath()
+    path.reported(block(1000, 0), now=0.0)
+    assert path.reported(block(1400, 100), now=8.0) == 0.25
+
+
+def test_a_receiver_that_starts_anew_is_not_taken_for_a_perfect_one() -> None:
+    path = ReportedPath()
+    path.reported(block(50_000, 0), now=0.0)
+    assert path.reported(block(100, 90), now=1.0) is None
+    assert path.reported(block(150, 115), now=2.0) == 0.5
+
+
+@given(st.lists(st.tuples(st.integers(0, (1 << 32) - 1), st.integers(-(1 << 23), (1 << 23) - 1))))
+def test_reports_with_impossible_figures_give_a_share_or_nothing(reports: list[tuple[int, int]]) -> None:
+    path = ReportedPath()
+    for second, (highest, lost) in enumerate(reports):
+        said = path.reported(block(highest, lost), now=float(second))
+        assert said is None or 0 <= said <= 1
+
+
+def test_bursts_show_in_what_is_asked_for() -> None:
+    path = ReportedPath()
+    assert path.burst == ASSUMED_BURST
+    for start in range(0, 40 * MIN_RUNS, 20):
+        path.nacked([start, start + 1, start + 2])
+        path.nacked([start + 1, start + 2])  # asked for again
+    assert path.burst == pytest.approx(3)
