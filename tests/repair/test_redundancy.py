@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -71,7 +72,7 @@ def test_protection_rises_at_once_and_falls_step_by_step() -> None:
         controller.reported(0.0, 1.0, now=float(second))
         depths.append(controller.protection.depth)
     assert depths[2] == depths[0]
-    assert all(after <= before for before, after in zip(depths, depths[1:], strict=False))
+    assert all(after <= before for before, after in pairwise(depths))
     assert controller.protection == NONE
 
 
