@@ -14,7 +14,7 @@ INTERVAL_RTTS = 1.1
 """A request is repeated once its answer is overdue by a tenth of a round trip."""
 
 DEFAULT_RTT_SECONDS = 0.1
-"""Assumed until a round trip was measured; what libwebrtc assumes."""
+"""Assumed until a round trip was measured or a request answered; what libwebrtc assumes."""
 
 MAX_MISSING = 512
 """Numbers remembered at most, so that a jump in the sequence costs bounded memory; the oldest are given up first."""
@@ -25,6 +25,7 @@ class _Missing:
     since: float
     next_request: float
     requests: int = 0
+    requested: float = 0.0
 
 
 class NackGenerator:
@@ -41,6 +42,7 @@ class NackGenerator:
         """Packets that arrived after they had been asked for, since the start."""
         self._missing: dict[int, _Missing] = {}
         self._highest: int | None = None
+        self._answer_seconds = DEFAULT_RTT_SECONDS
 
     def __len__(self) -> int:
         return len(self._missing)
@@ -59,6 +61,8 @@ class NackGenerator:
             if missing is None or not missing.requests:
                 return False
             self.recovered += 1
+            if missing.requests == 1:  # else nobody knows which request it answers
+                self._answer_seconds += (now - missing.requested - self._answer_seconds) / 4
             return True
         self._open_gap(highest + 1, sequence, now)
         self._highest = sequence
@@ -70,10 +74,13 @@ class NackGenerator:
             self._highest = sequence - 1
 
     def due(self, *, now: float, rtt: float | None) -> list[int]:
-        """Numbers to ask for now, in order; what has passed its deadline is given up first."""
+        """Numbers to ask for now, in order; what has passed its deadline is given up first.
+
+        Without `rtt`, the time that earlier requests took to be answered stands for it.
+        """
         if not self._missing:
             return []
-        interval = max(MIN_INTERVAL_SECONDS, INTERVAL_RTTS * (DEFAULT_RTT_SECONDS if rtt is None else rtt))
+        interval = max(MIN_INTERVAL_SECONDS, INTERVAL_RTTS * (self._answer_seconds if rtt is None else rtt))
         expired = [number for number, missing in self._missing.items() if now - missing.since > self.deadline]
         for number in expired:
             del self._missing[number]
@@ -82,6 +89,7 @@ class NackGenerator:
         for number, missing in self._missing.items():
             if now >= missing.next_request:
                 missing.requests += 1
+                missing.requested = now
                 missing.next_request = now + interval
                 wanted.append(number)
         return wanted

@@ -20,6 +20,9 @@ from .source import Source
 SPEAKERS_SECONDS = 0.1
 """How often it is judged who speaks: often enough that a first word gets a slot."""
 
+OVERTAKING_LEVEL = 6
+"""dB by which one speaker must be louder to be preferred to another, lest equals chase each other out of the slots."""
+
 
 class PeerEvents(Protocol):
     """What the owner of a peer is told; called synchronously, must neither block nor raise."""
@@ -170,7 +173,7 @@ class Room:
             self._speaking = speaking
             for peer in self.peers.values():
                 peer.events.speakers_changed(voices)
-        order = self._by_speech()
+        order = self._by_speech(dict(reversed(voices)))
         if order != self._order:
             self._order = order
             self.assign_all()
@@ -232,14 +235,20 @@ class Room:
             if publication.peer_id != peer.id and peer.follow in (None, publication.peer_id):
                 yield publication.id
 
-    def _by_speech(self) -> tuple[str, ...]:
-        """Peers by when they last spoke, latest and loudest first; those who never did, as they came."""
+    def _by_speech(self, levels: dict[str, int]) -> tuple[str, ...]:
+        """Peers by when they last spoke, latest first; of those who speak now, by `levels`, the louder, or the earlier.
+
+        Those who never spoke stand as they came.
+        """
         latest: dict[str, float] = dict.fromkeys(self.peers, float("-inf"))
         for publication in self.publications.values():
             spoke = self.speakers.last_spoke(publication.id)
             latest[publication.peer_id] = max(latest[publication.peer_id], spoke)
-        loudness = {peer_id: -place for place, peer_id in enumerate(self._speaking)}
-        silent = -len(latest)
-        return tuple(
-            sorted(latest, key=lambda peer_id: (latest[peer_id], loudness.get(peer_id, silent)), reverse=True)
-        )
+        before = [peer_id for peer_id in self._order if peer_id in latest]
+        order = sorted(dict.fromkeys([*before, *latest]), key=lambda peer_id: -latest[peer_id])
+        for start in range(1, len(levels)):
+            place = start
+            while place and levels[order[place]] >= levels[order[place - 1]] + OVERTAKING_LEVEL:
+                order[place - 1], order[place] = order[place], order[place - 1]
+                place -= 1
+        return tuple(order)

@@ -52,6 +52,20 @@ def test_a_request_is_repeated_when_its_answer_is_overdue(rtt: float | None, int
     assert waits and all(interval - 1e-9 <= wait < interval + 0.0011 for wait in waits)
 
 
+def test_without_a_round_trip_the_answers_to_requests_tell_it() -> None:
+    """A publisher that hears nobody sends no report from which a round trip could be measured."""
+    nack = NackGenerator(deadline=1.0)
+    nack.received(0, now=0.0)
+    for number in range(2, 40, 2):
+        nack.received(number, now=number)
+        assert nack.due(now=number + 0.01, rtt=None) == [number - 1]
+        assert nack.received(number - 1, now=number + 0.05)
+    nack.received(41, now=50.0)
+    assert nack.due(now=50.01, rtt=None) == [39, 40]
+    assert nack.due(now=50.04, rtt=None) == []
+    assert nack.due(now=50.06, rtt=None) == [39, 40]
+
+
 def test_a_repair_is_told_from_a_packet_that_was_only_late() -> None:
     nack = gap()
     assert nack.due(now=0.01, rtt=0.05) == [101, 102]
