@@ -107,7 +107,8 @@ class Peer:
     def answer(self, offer_sdp: str, *, whole: bool = False) -> str:
         """Answer an offer: the first, a renegotiation, an ICE restart, or that of a new peer connection.
 
-        With `whole`, an offer that can only be taken in part is refused, as WHIP and WHEP want it.
+        With `whole`, an offer that can only be taken in part is refused, and all slots are of one MediaStream, as
+        WHIP and WHEP want it.
         Raises SdpError with a sentence for the client; then nothing has changed.
         """
         offer = parse_offer(offer_sdp)
@@ -119,7 +120,7 @@ class Peer:
             link = self._new_link(offer)
         elif (offer.ufrag, offer.pwd) != (link.ice.remote_ufrag, link.ice.remote_pwd):
             link.restart_ice(offer.ufrag, offer.pwd)
-        media = self._agree(offer, refused)
+        media = self._agree(offer, refused, one_stream=whole)
         self._version += 1
         answer = Answer(
             session_id=self._session_id,
@@ -273,7 +274,7 @@ class Peer:
         )
         return self._link
 
-    def _agree(self, offer: Offer, refused: frozenset[str]) -> tuple[AnsweredMedia, ...]:
+    def _agree(self, offer: Offer, refused: frozenset[str], *, one_stream: bool) -> tuple[AnsweredMedia, ...]:
         answered: list[AnsweredMedia] = []
         published: list[PublishedMedia] = []
         kept: dict[str, Slot] = {}
@@ -286,7 +287,7 @@ class Peer:
                 ssrc=None if slot is None else slot.ssrc,
                 rtx_ssrc=None if slot is None else slot.rtx_ssrc,
                 cname=self.id,
-                stream_id=f"slot-{offered.mid}",
+                stream_id="slots" if one_stream else f"slot-{offered.mid}",
                 track_id=f"slot-{offered.mid}",
                 reject=offered.mid in refused,
             )
