@@ -44,7 +44,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         log.debug(
             "request",
             method=request.method,
-            path=request.path,
+            path=_loggable_path(request),
             status=response.status,
             remote=request.remote,
             seconds=round(time.monotonic() - started, 4),
@@ -83,9 +83,14 @@ async def explain_errors(request: web.Request, handler: Handler) -> web.StreamRe
     except ConnectionError:
         raise  # the client went away
     except Exception:
-        log.exception("request failed", method=request.method, path=request.path)
+        log.exception("request failed", method=request.method, path=_loggable_path(request))
         detail = f"The server failed at this; logged as {request[REQUEST_ID]}."
         return explained(request, 500, "Internal Server Error", detail, {})
+
+
+def _loggable_path(request: web.Request) -> str:
+    """The path, without the part that lets its holder end a WHIP or WHEP session."""
+    return request.path.rpartition("/")[0] if "session" in request.match_info else request.path
 
 
 def explained(
