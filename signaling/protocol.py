@@ -265,6 +265,16 @@ class Speakers(Event, tag="speakers"):
     speakers: tuple[Speaker, ...]
 
 
+class Redundancy(Event, tag="redundancy"):
+    """How the server asks for m-line `mid` to be sent, for the loss that it sees there."""
+
+    mid: str
+    depth: int = 0
+    """Redundant frames in a packet (RED, RFC 2198)."""
+    copies: int = 1
+    """How often each packet is sent, some milliseconds apart."""
+
+
 class Transport(Event, tag="transport"):
     """State of this session's media transport; on `failed` make a new peer connection."""
 
@@ -294,7 +304,7 @@ ErrorCode = Literal[
 
 ServerMessage = (
     Joined | Resumed | Reply | Error | ParticipantJoined | ParticipantLeft | ParticipantChanged
-    | Published | Unpublished | Muted | Slots | Speakers | Transport | Closed
+    | Published | Unpublished | Muted | Slots | Speakers | Redundancy | Transport | Closed
 )
 
 _client_decoder = msgspec.json.Decoder(ClientMessage)

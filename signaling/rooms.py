@@ -177,6 +177,10 @@ class Member:
             for slot in slots
         )
 
+    def protection_changed(self, mid: str, depth: int, copies: int) -> None:
+        """The server wants m-line `mid` of this member sent with more or less redundancy."""
+        self.emit(protocol.Redundancy(mid=mid, depth=depth, copies=copies))
+
     def speakers_changed(self, speakers: tuple[tuple[str, int], ...]) -> None:
         """Others are speaking now; passed on at once, or `SPEAKERS_SECONDS` after the last time."""
         self._speakers = tuple(protocol.Speaker(participant=who, level=level) for who, level in speakers)

@@ -7,26 +7,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from rtc.client.opus import OpusDecoder, OpusError, Samples, has_redundancy, packet_samples
-from rtc.repair.jitter import Decision, Frame, JitterBuffer, Lost, Wait
+from rtc.client.audio_player import CHANNELS, AudioPlayer
+from rtc.client.opus import OpusError, Samples, packet_samples
+from rtc.repair.history import History
+from rtc.repair.jitter import CLOCK_RATE, JitterBuffer
 from rtc.repair.nack import NackGenerator
 from rtc.repair.reception import Reception
+from rtc.wire.errors import WireError
+from rtc.wire.red import RedBlock, unpack
 from rtc.wire.rtcp import GenericNack, ReportBlock, RtcpPacket
 from rtc.wire.rtp import RtpPacket
 from rtc.wire.sequence import Unwrapper
 
-CLOCK_RATE = 48000
+__all__ = ["CHANNELS", "CLOCK_RATE", "AudioReceiver", "AudioReceiverStatistics"]
 
-CHANNELS = 2
-"""Channels that tracks have: stereo sources keep theirs, mono ones are the same on both sides."""
+OPUS_PAYLOAD_TYPE = 96
+"""Payload type of Opus unless said otherwise."""
 
-NACK_SECONDS = 0.4
-"""A packet missing for longer is not asked for any more: the jitter buffer's longest target is 0.5 s."""
+MAX_NACK_SECONDS = 0.5
+"""A packet missing for longer is not asked for: the jitter buffer's longest target."""
 
-FADE_FRAMES = 6
-"""Frames concealed in a row while the sound fades out: libopus alone goes on with noise for ever."""
+NACK_RTTS = 1.5
+"""A packet is asked for during so many round trips at least, even if the answers come too late now: the buffer grows
+where they are worth it."""
+
+REPEAT_LOSS = 0.15
+"""From this loss on, each request is sent twice."""
+
+MIN_SAMPLES = 120
+"""Opus frames are multiples of 2.5 ms (RFC 6716 section 2.1.4): a redundant one at another distance is a lie."""
+
+MEMORY = 1024
+"""Packets remembered, to tell copies from first arrivals: 20 s."""
 
 
 @dataclass(slots=True)
@@ -35,84 +47,115 @@ class AudioReceiverStatistics:
 
     packets: int = 0
     bytes: int = 0
+    copies: int = 0
+    """Packets that had arrived before."""
     packets_lost: int = 0
     """Packets that did not come by themselves; repairs do not undo it."""
     repaired: int = 0
     """Packets that a NACK brought."""
+    redundant: int = 0
+    """Frames played that RED brought."""
+    recovered: int = 0
+    """Frames taken from in-band FEC."""
     played: int = 0
     concealed: int = 0
     """Frames guessed, since neither packet nor redundancy came in time."""
-    recovered: int = 0
-    """Frames taken from in-band FEC."""
+    concealed_share: float = 0.0
+    """Guessed sound as a share of all but silence, 0 to 1."""
     late: int = 0
     skipped: int = 0
+    """Lost frames that nothing was played for, to shorten the delay."""
     malformed: int = 0
+    bad_redundancy: int = 0
+    """RED payloads and blocks that lie about lengths, offsets or payload types; dropped."""
     jitter_seconds: float = 0.0
     target_seconds: float = 0.0
+    delay_p50_seconds: float = 0.0
+    """Time that frames of late spent in the buffer: not exceeded by half of them."""
+    delay_p95_seconds: float = 0.0
+    cut_seconds: float = 0.0
+    """Sound left out by playing faster."""
+    added_seconds: float = 0.0
+    """Sound put in by playing slower."""
+    splices: int = 0
 
 
 class AudioReceiver:
-    """Jitter buffer, recovery and decoder of one slot."""
+    """Repair, jitter buffer and player of one slot."""
 
-    def __init__(self, *, ssrc: int, local_ssrc: int, nack: bool) -> None:
+    def __init__(
+        self,
+        *,
+        ssrc: int,
+        local_ssrc: int,
+        nack: bool,
+        payload_type: int = OPUS_PAYLOAD_TYPE,
+        red_payload_type: int | None = None,
+    ) -> None:
         self.ssrc = ssrc
+        self.payload_type = payload_type
+        self.red_payload_type = red_payload_type
         self.jitter = JitterBuffer()
+        self.player = AudioPlayer(self.jitter)
         self.reception = Reception(ssrc, CLOCK_RATE)
-        self.malformed = 0
         self._local_ssrc = local_ssrc
-        self._nack = NackGenerator(deadline=NACK_SECONDS) if nack else None
+        self._nack = NackGenerator(deadline=MAX_NACK_SECONDS) if nack else None
         self._sequences = Unwrapper()
-        self._bytes = 0
+        self._arrived: History[bool] = History(MEMORY)
+        self._covered: History[bool] = History(MEMORY)
+        self._repeat: tuple[int, ...] = ()
         self._packets = 0
-        self._decoder: OpusDecoder | None = None
-        self._fifo: list[Samples] = []
-        self._buffered = 0
-        self._recovered = 0
-        self._concealed_in_a_row = 0
+        self._bytes = 0
+        self._copies = 0
+        self._malformed = 0
+        self._bad_redundancy = 0
 
     def receive(self, packet: RtpPacket, *, now: float) -> None:
         """Take a packet of the slot's SSRC."""
-        repair = False
-        if self._nack is not None:
-            repair = self._nack.received(self._sequences.unwrap(packet.sequence_number), now=now)
-        self.reception.received(packet.sequence_number, packet.timestamp, now=now, repaired=repair)
+        sequence = self._sequences.unwrap(packet.sequence_number)
         self._packets += 1
         self._bytes += len(packet.payload)
+        if sequence in self._arrived:
+            self._copies += 1
+            return
+        self._arrived.put(sequence, True)
+        repair = self._nack is not None and self._nack.received(sequence, now=now)
+        self.reception.received(packet.sequence_number, packet.timestamp, now=now, repaired=repair)
         if not packet.payload:
             return  # padding only: a probe
-        try:
-            samples = packet_samples(packet.payload)
-        except OpusError:
-            self.malformed += 1
-            return
-        self.jitter.insert(packet.sequence_number, packet.timestamp, packet.payload, samples, now=now)
+        if packet.payload_type == self.red_payload_type:
+            self._receive_red(packet, sequence, now)
+        elif packet.payload_type == self.payload_type:
+            self._receive_frame(packet.sequence_number, packet.timestamp, packet.payload, now)
+        else:
+            self._malformed += 1
 
     def pull(self, samples: int, *, now: float) -> Samples:
         """The next `samples` of sound, shape (samples, 2); silence when there is none."""
-        while self._buffered < samples:
-            pcm = self._render(self.jitter.pull(now=now))
-            self._fifo.append(pcm)
-            self._buffered += len(pcm)
-        joined = self._fifo[0] if len(self._fifo) == 1 else np.concatenate(self._fifo)
-        rest = joined[samples:]
-        self._fifo = [rest] if len(rest) else []
-        self._buffered = len(rest)
-        return joined[:samples]
+        return self.player.pull(samples, now=now)
+
+    @property
+    def played_timestamp(self) -> int | None:
+        """RTP timestamp of the first sample of the last pull; None when that was silence."""
+        position = self.player.played_position
+        return None if position is None else int(position) & 0xFFFFFFFF
 
     def catch_up(self, *, now: float) -> None:
         """The consumer had stopped pulling and wants what is due now."""
-        self._fifo.clear()
-        self._buffered = 0
-        self.jitter.catch_up(now=now)
+        self.player.catch_up(now=now)
 
     def feedback(self, *, now: float, rtt: float | None) -> list[RtcpPacket]:
         """Feedback to send now: call it every 10 to 20 ms."""
         if self._nack is None:
             return []
-        lost = self._nack.due(now=now, rtt=rtt)
-        if not lost:
-            return []
-        return [GenericNack(self._local_ssrc, self.ssrc, tuple(number & 0xFFFF for number in lost))]
+        repeat, self._repeat = self._repeat, ()
+        # A repair is of use until its frame is played, or a little later so that the buffer learns to wait for it.
+        self._nack.deadline = min(MAX_NACK_SECONDS, max(self.jitter.target, NACK_RTTS * (rtt or 0.1)))
+        due = tuple(number & 0xFFFF for number in self._nack.due(now=now, rtt=rtt) if number not in self._covered)
+        if self.reception.fraction_lost >= REPEAT_LOSS:
+            self._repeat = due
+        wanted = (*repeat, *due)
+        return [GenericNack(self._local_ssrc, self.ssrc, wanted)] if wanted else []
 
     def report_block(self, *, now: float) -> ReportBlock | None:
         """The block for the next receiver report."""
@@ -120,48 +163,73 @@ class AudioReceiver:
 
     def statistics(self) -> AudioReceiverStatistics:
         """Counters since the start."""
-        jitter = self.jitter.statistics
+        jitter, player = self.jitter.statistics, self.player.statistics
+        sound = player.played_samples + player.concealed_samples
         return AudioReceiverStatistics(
             packets=self._packets,
             bytes=self._bytes,
+            copies=self._copies,
             packets_lost=max(0, self.reception.lost),
             repaired=self._nack.recovered if self._nack is not None else 0,
+            redundant=jitter.redundant,
+            recovered=player.recovered,
             played=jitter.played,
-            concealed=max(0, jitter.lost + jitter.waited - self._recovered),
-            recovered=self._recovered,
+            concealed=max(0, jitter.lost - player.recovered) + round(jitter.waited_samples / 960),
+            concealed_share=player.concealed_samples / sound if sound else 0.0,
             late=jitter.late,
             skipped=jitter.skipped,
-            malformed=self.malformed,
+            malformed=self._malformed + player.malformed,
+            bad_redundancy=self._bad_redundancy,
             jitter_seconds=self.reception.jitter / CLOCK_RATE,
             target_seconds=self.jitter.target,
+            delay_p50_seconds=self.player.delay(0.5),
+            delay_p95_seconds=self.player.delay(0.95),
+            cut_seconds=player.cut_samples / CLOCK_RATE,
+            added_seconds=player.added_samples / CLOCK_RATE,
+            splices=player.splices,
         )
 
-    def _faded(self, pcm: Samples) -> Samples:
-        start = 1 - self._concealed_in_a_row / FADE_FRAMES
-        self._concealed_in_a_row += 1
-        gain = np.linspace(start, start - 1 / FADE_FRAMES, len(pcm), dtype=np.float32)
-        return (pcm * gain[:, None]).astype(np.int16)
-
-    def _render(self, decision: Decision) -> Samples:
-        """The sound of one decision of the jitter buffer.
-
-        Stretching and redundant frames will come in here.
-        """
-        if self._decoder is None:
-            self._decoder = OpusDecoder(channels=CHANNELS)
-        decoder = self._decoder
+    def _receive_frame(
+        self, sequence_number: int, timestamp: int, payload: bytes, now: float, *, redundant: bool = False
+    ) -> int:
+        """Put a frame into the buffer; its samples, 0 when it is malformed."""
         try:
-            if isinstance(decision, Frame):
-                self._concealed_in_a_row = 0
-                return decoder.decode(decision.payload)
-            if isinstance(decision, Lost | Wait):
-                following = decision.following if isinstance(decision, Lost) else None
-                if following is not None and has_redundancy(following):
-                    self._recovered += 1
-                    self._concealed_in_a_row = 0
-                    return decoder.recover(following, decision.samples)
-                if self._concealed_in_a_row < FADE_FRAMES and decision.samples % 120 == 0:
-                    return self._faded(decoder.conceal(decision.samples))
+            samples = packet_samples(payload)
         except OpusError:
-            self.malformed += 1
-        return np.zeros((decision.samples, CHANNELS), dtype=np.int16)
+            if redundant:
+                self._bad_redundancy += 1
+            else:
+                self._malformed += 1
+            return 0
+        self.jitter.insert(sequence_number, timestamp, payload, samples, now=now, redundant=redundant)
+        return samples
+
+    def _receive_red(self, packet: RtpPacket, sequence: int, now: float) -> None:
+        try:
+            redundant, primary = unpack(packet.payload)
+        except WireError:
+            self._bad_redundancy += 1
+            return
+        if primary.payload_type != self.payload_type:
+            self._malformed += 1
+            return
+        # The primary first: of a stream that begins with this packet, it says what time it is.
+        samples = self._receive_frame(packet.sequence_number, packet.timestamp, primary.payload, now)
+        if not samples:
+            return
+        for block in redundant:
+            self._receive_redundant(packet, sequence, block, samples, now)
+
+    def _receive_redundant(
+        self, packet: RtpPacket, sequence: int, block: RedBlock, samples: int, now: float
+    ) -> None:
+        offset = block.timestamp_offset
+        # RED does not number its blocks; senders repeat the frames right before, so that time tells the number.
+        before = max(1, round(offset / samples))
+        if block.payload_type != self.payload_type or not block.payload or not offset or offset % MIN_SAMPLES:
+            self._bad_redundancy += 1
+            return
+        timestamp = (packet.timestamp - offset) & 0xFFFFFFFF
+        number = (packet.sequence_number - before) & 0xFFFF
+        if self._receive_frame(number, timestamp, block.payload, now, redundant=True):
+            self._covered.put(sequence - before, True)

@@ -10,6 +10,15 @@ import numpy as np
 
 from rtc.client.opus import DEFAULT_BITRATE, SAMPLE_RATE, OpusEncoder, Samples
 from rtc.client.outgoing import OutgoingStream
+from rtc.repair.redundancy import (
+    ASSUMED_BURST,
+    MAX_COPIES,
+    MAX_DEPTH,
+    NONE,
+    Protection,
+    ProtectionController,
+    RedHistory,
+)
 from rtc.wire.extensions import pack_audio_level
 
 VOICE_DBOV = -50
@@ -23,6 +32,15 @@ GAP_SECONDS = 0.1
 
 FULL_SCALE = 32768.0
 
+FRAME_SECONDS = 0.02
+"""Length of a frame unless said otherwise, and on lossy paths always."""
+
+BITRATES = ((9, 20000), (4, 24000), (0, DEFAULT_BITRATE))
+"""Bit/s by the least RED depth it is for: each frame is sent depth + 1 times."""
+
+LOSS_STEP = 5
+"""Per cent: the encoder's figure of loss is rounded up to multiples of it, and not set anew for less."""
+
 
 def level_dbov(pcm: Samples) -> int:
     """Level of a frame in dBov: 0 is a full-scale square wave, -127 silence (RFC 6464 section 3)."""
@@ -31,8 +49,18 @@ def level_dbov(pcm: Samples) -> int:
     return -127 if power <= 0 else max(-127, min(0, round(10 * math.log10(power))))
 
 
+def bounded(depth: int, copies: int) -> Protection:
+    """What a server asks for, kept within what is ever of use."""
+    return Protection(max(0, min(depth, MAX_DEPTH)), max(1, min(copies, MAX_COPIES)))
+
+
 class AudioSender:
-    """Resamples to 48 kHz, cuts into Opus frames, encodes and numbers them."""
+    """Resamples to 48 kHz, cuts into Opus frames, encodes, protects and numbers them.
+
+    Each packet is to be sent `protection.copies` times, COPY_SPACING_SECONDS apart: the same bytes under SRTP, of
+    which the receiver's replay protection passes one. `frame_seconds` is 0.02, or 0.01 for less delay: frames are
+    that short only while the path is clean. Without `red_payload_type`, packets carry no redundancy.
+    """
 
     def __init__(
         self,
@@ -40,25 +68,53 @@ class AudioSender:
         *,
         payload_type: int,
         level_id: int | None,
+        red_payload_type: int | None = None,
         channels: int = 1,
         bitrate: int = DEFAULT_BITRATE,
-        frame_samples: int = 960,
+        frame_seconds: float = FRAME_SECONDS,
     ) -> None:
         self.stream = stream
         self.muted = False
         self.level = -127
-        self.encoder = OpusEncoder(channels=channels, bitrate=bitrate, frame_samples=frame_samples)
+        self.encoder = OpusEncoder(channels=channels, bitrate=bitrate)
+        self._bitrate = bitrate
+        self._frame_samples = round(frame_seconds * SAMPLE_RATE)
         self._payload_type = payload_type
+        self._red_payload_type = red_payload_type
         self._level_id = level_id
         self._resampler = self._new_resampler()
         self._format: tuple[str, str, int] | None = None
         self._fifo = np.zeros((0, channels), dtype=np.int16)
         self._fifo_timestamp = 0
         self._talking = False
+        self._history = RedHistory()
+        self._asked = NONE
+        self._own = ProtectionController()
+        self._apply_protection()
 
-    def renegotiated(self, *, payload_type: int, level_id: int | None) -> None:
+    @property
+    def protection(self) -> Protection:
+        """What packets get now: what the server asks for, or more where its reports tell of more loss."""
+        own = self._own.protection
+        return Protection(max(self._asked.depth, own.depth), max(self._asked.copies, own.copies))
+
+    def protect(self, protection: Protection) -> None:
+        """The server, which sees each loss, asks for this much."""
+        self._asked = protection
+        self._apply_protection()
+
+    def reported(self, fraction_lost: float, *, now: float) -> None:
+        """A receiver report tells this share of lost packets, 0 to 1."""
+        copies = self.protection.copies
+        # A packet is lost when all its copies are.
+        self._own.reported(fraction_lost ** (1 / copies), ASSUMED_BURST, now=now)
+        self.encoder.set_packet_loss(math.ceil(100 * fraction_lost / LOSS_STEP) * LOSS_STEP)
+        self._apply_protection()
+
+    def renegotiated(self, *, payload_type: int, level_id: int | None, red_payload_type: int | None) -> None:
         """Go on with what a new answer says."""
         self._payload_type = payload_type
+        self._red_payload_type = red_payload_type
         self._level_id = level_id
 
     def send(self, frame: av.AudioFrame, *, now: float) -> list[bytes]:
@@ -75,14 +131,24 @@ class AudioSender:
         if abs(timestamp - (self._fifo_timestamp + len(self._fifo))) > GAP_SECONDS * SAMPLE_RATE:
             self._reset(timestamp)
         try:
-            for resampled in self._resampler.resample(frame):
-                pcm = resampled.to_ndarray().reshape(-1, self.encoder.channels)
-                self._fifo = np.concatenate((self._fifo, pcm))
+            pcm: list[Samples] = [
+                resampled.to_ndarray().reshape(-1, self.encoder.channels).astype(np.int16, copy=False)
+                for resampled in self._resampler.resample(frame)
+            ]
         except (av.FFmpegError, TypeError) as problem:
             raise ValueError(f"an audio frame cannot be resampled: {problem}") from None
+        return self._encode(pcm, now)
+
+    def encode(self, pcm: Samples, timestamp: int, *, now: float) -> list[bytes]:
+        """Packets that sound at 48 kHz completes: shape (any number of samples, channels); time of the first sample."""
+        if abs(timestamp - (self._fifo_timestamp + len(self._fifo))) > GAP_SECONDS * SAMPLE_RATE:
+            self._reset(timestamp)
+        return self._encode([pcm], now)
+
+    def _encode(self, pcm: list[Samples], now: float) -> list[bytes]:
+        self._fifo = np.concatenate((self._fifo, *pcm))
         packets = []
-        size = self.encoder.frame_samples
-        while len(self._fifo) >= size:
+        while len(self._fifo) >= (size := self.encoder.frame_samples):
             packet = self._frame(self._fifo[:size], now)
             if packet is not None:
                 packets.append(packet)
@@ -101,14 +167,32 @@ class AudioSender:
             extensions[self._level_id] = pack_audio_level(self.level >= VOICE_DBOV, self.level)
         # The marker bit says that a talk-spurt begins (RFC 3551 section 4.1).
         marker, self._talking = not self._talking, True
+        payload_type, payload = self._protected(self.encoder.encode(pcm))
         return self.stream.packet(
-            self._payload_type,
-            self.encoder.encode(pcm),
+            payload_type,
+            payload,
             self._fifo_timestamp,
             now=now,
             marker=marker,
             extensions=extensions,
         )
+
+    def _protected(self, frame: bytes) -> tuple[int, bytes]:
+        """Payload type and payload that carry this frame and those before it."""
+        payload_type, payload = self._payload_type, frame
+        depth = self.protection.depth
+        if self._red_payload_type is not None and depth:
+            payload_type = self._red_payload_type
+            payload = self._history.pack(self._payload_type, self._fifo_timestamp, frame, depth=depth)
+        self._history.add(self._fifo_timestamp, frame)
+        return payload_type, payload
+
+    def _apply_protection(self) -> None:
+        protection = self.protection
+        depth = 0 if self._red_payload_type is None else protection.depth
+        self.encoder.set_bitrate(min(self._bitrate, next(rate for least, rate in BITRATES if depth >= least)))
+        clean = protection == NONE
+        self.encoder.frame_samples = self._frame_samples if clean else round(FRAME_SECONDS * SAMPLE_RATE)
 
     def _timestamp(self, frame: av.AudioFrame) -> int:
         """The frame's own time in units of 1/48000 s; without one, it follows the frame before."""

@@ -16,12 +16,14 @@ from urllib.parse import urlsplit
 from aiortc.mediastreams import MediaStreamTrack
 
 from rtc.client import protocol
+from rtc.client.audio_sender import FRAME_SECONDS, bounded
 from rtc.client.errors import CallError, JoinError
 from rtc.client.events import (
     CallEvent,
     ConnectionChanged,
     EventStream,
     Participant,
+    ParticipantJoined,
     Publication,
     PublicationEnded,
     Published,
@@ -122,12 +124,19 @@ class Call:
         return self._media.connected and not self._ended.is_set()
 
     async def publish(
-        self, track: MediaStreamTrack, *, source: str | None = None, muted: bool = False
+        self,
+        track: MediaStreamTrack,
+        *,
+        source: str | None = None,
+        muted: bool = False,
+        frame_seconds: float = FRAME_SECONDS,
     ) -> LocalPublication:
         """Offer a track as "microphone", "camera" or "screen"; without `source`, by its kind.
 
-        Raises CallError.
+        Sound goes in frames of `frame_seconds`: 0.02, or 0.01 for less delay and more packets. Raises CallError.
         """
+        if frame_seconds not in {0.01, 0.02}:
+            raise CallError("bad-state", f"frames of {frame_seconds} s cannot be sent: only 0.01 and 0.02")
         source = source or ("microphone" if track.kind == "audio" else "camera")
         if dict(SENDERS).get(source) != track.kind:
             raise CallError("bad-state", f"a track of kind {track.kind!r} cannot be published as {source!r}")
@@ -141,6 +150,7 @@ class Call:
             set_muted=self._set_muted,
             withdraw=self._withdraw,
             ended=self._publication_ended,
+            frame_seconds=frame_seconds,
         )
         self.publications[source] = publication
         try:
@@ -191,8 +201,12 @@ class Call:
         self._reconnect.set()
 
     def events(self) -> EventStream:
-        """What happens from now on; `async for` ends with the call."""
+        """Who and what is there already, and then what happens; `async for` ends with the call."""
         stream = EventStream()
+        for participant in self.participants.values():
+            stream.put(ParticipantJoined(participant))
+            for publication in participant.publications.values():
+                stream.put(Published(participant, publication))
         if self._ended.is_set():
             stream.end()
         else:
@@ -303,6 +317,8 @@ class Call:
     def _message(self, message: protocol.ServerMessage) -> None:
         if isinstance(message, protocol.Slots):
             self._assign({slot.mid: slot.publication for slot in message.slots if slot.publication})
+        elif isinstance(message, protocol.Redundancy):
+            self._media.protect(message.mid, bounded(message.depth, message.copies))
         elif isinstance(message, protocol.Transport):
             if message.state == "failed":
                 self._fresh = True

@@ -15,6 +15,7 @@ from pylibsrtp import Error as SrtpError
 
 from rtc.client.ice import ClientIce
 from rtc.client.offer import Answer, LocalTransport
+from rtc.repair.redundancy import COPY_SPACING_SECONDS
 from rtc.transport.dtls import SecureTransport
 from rtc.wire.rtp import is_rtcp
 
@@ -124,8 +125,11 @@ class Connection:
         while self._early:
             self._datagram(self._early.popleft())
 
-    def send_rtp(self, packet: bytes) -> None:
-        """Send an RTP packet; dropped while there is no connection, or when SRTP finds it too old."""
+    def send_rtp(self, packet: bytes, *, copies: int = 1) -> None:
+        """Send an RTP packet; dropped while there is no connection, or when SRTP finds it too old.
+
+        Further copies follow COPY_SPACING_SECONDS apart: the same datagram, of which the server takes one.
+        """
         if self.connected and self._secure is not None:
             try:
                 protected = self._secure.tx_session.protect(packet)
@@ -133,6 +137,9 @@ class Connection:
                 self.counters.unsendable += 1
             else:
                 self._send_protected(protected)
+                for number in range(1, copies):
+                    delay = number * COPY_SPACING_SECONDS
+                    asyncio.get_running_loop().call_later(delay, self._send_copy, protected)
 
     def send_rtcp(self, packet: bytes) -> None:
         """Send a compound RTCP packet; dropped while there is no connection."""
@@ -147,6 +154,10 @@ class Connection:
         for ice in (self._ice, self._next_ice):
             if ice is not None:
                 await ice.close()
+
+    def _send_copy(self, data: bytes) -> None:
+        if not self._closed:
+            self._send_protected(data)
 
     def _send_protected(self, data: bytes) -> None:
         self._send(data)

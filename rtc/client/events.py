@@ -120,7 +120,7 @@ CallEvent = (
 
 
 class EventStream(AsyncIterator[CallEvent]):
-    """The events of a call from the moment that it was asked for; ends with the call."""
+    """The events of a call; ends with it."""
 
     def __init__(self) -> None:
         self.dropped = 0

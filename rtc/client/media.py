@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from rtc.client.audio_receiver import CLOCK_RATE as AUDIO_CLOCK_RATE
 from rtc.client.audio_receiver import AudioReceiver
+from rtc.client.audio_sender import AudioSender
 from rtc.client.connection import Connection, ConnectionCounters
 from rtc.client.offer import Answer, AnsweredLine, Kind, OfferedLine, read_answer, write_offer
 from rtc.client.outgoing import OutgoingStream
 from rtc.client.video_buffer import CLOCK_RATE as VIDEO_CLOCK_RATE
 from rtc.client.video_receiver import VideoReceiver
+from rtc.repair.redundancy import NONE, Protection
 from rtc.wire import extensions
 from rtc.wire.errors import WireError
 from rtc.wire.rtcp import (
@@ -26,6 +28,7 @@ from rtc.wire.rtcp import (
     PictureLossIndication,
     ReceiverEstimate,
     ReceiverReport,
+    ReportBlock,
     RtcpPacket,
     SenderReport,
     SourceDescription,
@@ -66,6 +69,9 @@ class Sender:
         self.line = AnsweredLine(mid, accepted=False)
         self.active = False
         """Whether something is published here: reports are sent then."""
+        self.audio: AudioSender | None = None
+        """What encodes here; None of video, and while nothing is published."""
+        self._asked = NONE
         self.keyframe_requested: Callable[[], None] = lambda: None
         self.renegotiated: Callable[[], None] = lambda: None
 
@@ -73,6 +79,29 @@ class Sender:
         """The m-line of the offer."""
         rtx = () if self.stream.rtx_ssrc is None else (self.stream.rtx_ssrc,)
         return OfferedLine(self.mid, self.kind, (self.stream.ssrc, *rtx))
+
+    @property
+    def copies(self) -> int:
+        """How often each packet is to be sent."""
+        return 1 if self.audio is None else self.audio.protection.copies
+
+    def encodes(self, audio: AudioSender | None) -> None:
+        """A publication begins to encode here, or has ended."""
+        self.audio = audio
+        if audio is not None:
+            audio.protect(self._asked)
+
+    def protect(self, protection: Protection) -> None:
+        """The server asks for this much redundancy, of this publication and of later ones."""
+        self._asked = protection
+        if self.audio is not None:
+            self.audio.protect(protection)
+
+    def reported(self, block: ReportBlock, *, now: float, unix_time: float) -> None:
+        """The server reports what it received of this."""
+        self.stream.reported(block, unix_time=unix_time)
+        if self.audio is not None:
+            self.audio.reported(block.fraction_lost / 256, now=now)
 
     def answered(self, line: AnsweredLine) -> None:
         """Take over what the server accepted."""
@@ -164,10 +193,16 @@ class Media:
             if self.connected:
                 self._tick(time.monotonic())
 
-    def send(self, packet: bytes) -> None:
-        """Send an RTP packet of a sender."""
+    def send(self, packet: bytes, *, copies: int = 1) -> None:
+        """Send an RTP packet of a sender, so many times."""
         if self._connection is not None:
-            self._connection.send_rtp(packet)
+            self._connection.send_rtp(packet, copies=copies)
+
+    def protect(self, mid: str, protection: Protection) -> None:
+        """The server asks for this much redundancy of an m-line; nothing happens when there is none of that name."""
+        for sender in self.senders.values():
+            if sender.mid == mid:
+                sender.protect(protection)
 
     async def close(self) -> None:
         """Free everything; frames being encoded or decoded are waited for."""
@@ -195,6 +230,8 @@ class Media:
         if receiver is None or receiver.ssrc != line.ssrcs[0]:
             receiver = AudioReceiver(ssrc=line.ssrcs[0], local_ssrc=self._ssrc, nack=bool(line.nack))
             self.audio[line.mid] = receiver
+        receiver.payload_type = line.payload_type("OPUS") or receiver.payload_type
+        receiver.red_payload_type = line.payload_type("RED")
         return receiver
 
     def _video_slot(self, line: AnsweredLine) -> VideoReceiver:
@@ -240,12 +277,12 @@ class Media:
             for block in packet.reports:
                 for sender in self.senders.values():
                     if sender.stream.ssrc == block.ssrc:
-                        sender.stream.reported(block, unix_time=time.time())
+                        sender.reported(block, now=now, unix_time=time.time())
         elif isinstance(packet, GenericNack):
             for sender in self.senders.values():
                 if sender.stream.ssrc == packet.media_ssrc:
                     for data in sender.stream.resend(packet.lost, now=now):
-                        self.send(data)
+                        self.send(data, copies=sender.copies)
         elif isinstance(packet, PictureLossIndication):
             self._keyframe(packet.media_ssrc)
         elif isinstance(packet, FullIntraRequest):

@@ -15,17 +15,19 @@ from rtc.wire.sdp.lines import Section, read_sections
 Kind = Literal["audio", "video"]
 
 OPUS, VP8, VP8_RTX, H264, H264_RTX = 96, 97, 98, 99, 100
-"""Payload types offered."""
+RED = 63
+"""Payload types offered; RED (RFC 2198) carries Opus frames with those before them."""
 
 EXTENSION_IDS = {extensions.MID: 1, extensions.AUDIO_LEVEL: 2, extensions.ABS_SEND_TIME: 3}
 """Header extensions offered, and their ids."""
 
 _RTPMAPS = {
-    "audio": {OPUS: "opus/48000/2"},
+    "audio": {OPUS: "opus/48000/2", RED: "red/48000/2"},
     "video": {VP8: "VP8/90000", VP8_RTX: "rtx/90000", H264: "H264/90000", H264_RTX: "rtx/90000"},
 }
 _FMTPS = {
     OPUS: "minptime=10;useinbandfec=1;stereo=1",
+    RED: f"{OPUS}/{OPUS}",
     VP8_RTX: f"apt={VP8}",
     H264: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
     H264_RTX: f"apt={H264}",
@@ -79,6 +81,10 @@ class AnsweredLine:
     """Id by URI."""
     nack: frozenset[int] = frozenset()
     """Payload types whose loss may be reported with NACK."""
+
+    def payload_type(self, codec: str) -> int | None:
+        """The first payload type of a codec (upper case); None when the answer has none."""
+        return next((number for number, name in self.codecs.items() if name == codec), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ class OutgoingStream:
         # Below 2^15, so that a late receiver guesses the SRTP rollover counter right (RFC 3711 3.3.1).
         self._sequence = secrets.randbelow(1 << 15)
         self._rtx_sequence = secrets.randbelow(1 << 15)
-        self._timestamp_offset = secrets.randbits(32)
+        self.timestamp_offset = secrets.randbits(32)
+        """Timestamp on the wire of the source's time 0."""
         self._history: History[_Sent] = History(HISTORY_PACKETS)
         self._unwrap = Unwrapper()
         self._last: tuple[int, float] | None = None
@@ -80,7 +81,7 @@ class OutgoingStream:
         extensions: dict[int, bytes] | None = None,
     ) -> bytes:
         """The next packet, ready for SRTP. `timestamp` is in clock units from any origin."""
-        wire_timestamp = (timestamp + self._timestamp_offset) & 0xFFFFFFFF
+        wire_timestamp = (timestamp + self.timestamp_offset) & 0xFFFFFFFF
         packet = RtpPacket(
             payload_type,
             self._sequence,

@@ -227,6 +227,14 @@ class Speakers(Event, tag="speakers"):
     speakers: tuple[Speaker, ...]
 
 
+class Redundancy(Event, tag="redundancy"):
+    """How the server asks for m-line `mid` to be sent."""
+
+    mid: str
+    depth: int = 0
+    copies: int = 1
+
+
 class Transport(Event, tag="transport"):
     """State of our media transport as the server sees it."""
 
@@ -241,14 +249,14 @@ class Closed(Event, tag="closed"):
 
 ServerMessage = (
     Joined | Resumed | Reply | Error | ParticipantJoined | ParticipantLeft | ParticipantChanged
-    | Published | Unpublished | Muted | Slots | Speakers | Transport | Closed
+    | Published | Unpublished | Muted | Slots | Speakers | Redundancy | Transport | Closed
 )
 
 _KNOWN = frozenset(
     str(kind.__struct_config__.tag)
     for kind in (
         Joined, Resumed, Reply, Error, ParticipantJoined, ParticipantLeft, ParticipantChanged,
-        Published, Unpublished, Muted, Slots, Speakers, Transport, Closed,
+        Published, Unpublished, Muted, Slots, Speakers, Redundancy, Transport, Closed,
     )
 )
 _decoder = msgspec.json.Decoder(ServerMessage)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import av
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from rtc.client.audio_sender import AudioSender
+from rtc.client.audio_sender import FRAME_SECONDS, AudioSender
 from rtc.client.errors import CallError
 from rtc.client.media import Media, Sender
 from rtc.client.offer import AnsweredLine
@@ -34,6 +34,7 @@ class LocalPublication:
         set_muted: Callable[[LocalPublication, bool], Awaitable[None]],
         withdraw: Callable[[LocalPublication], Awaitable[None]],
         ended: Callable[[LocalPublication, str], None],
+        frame_seconds: float = FRAME_SECONDS,
     ) -> None:
         self.id = ""
         """The server's name of the publication; empty until it has answered."""
@@ -49,8 +50,14 @@ class LocalPublication:
         self._audio: AudioSender | None = None
         self._video: VideoSender | None = None
         if sender.kind == "audio":
-            payload_type, level_id = _audio_parameters(sender.line)
-            self._audio = AudioSender(sender.stream, payload_type=payload_type, level_id=level_id)
+            payload_type, red, level_id = _audio_parameters(sender.line)
+            self._audio = AudioSender(
+                sender.stream,
+                payload_type=payload_type,
+                red_payload_type=red,
+                level_id=level_id,
+                frame_seconds=frame_seconds,
+            )
         else:
             codec, payload_type, send_time_id = _video_parameters(sender.line)
             self._video = VideoSender(
@@ -88,11 +95,13 @@ class LocalPublication:
         """Begin to read the track."""
         self._apply_muted(muted)
         self.sender.active = True
+        self.sender.encodes(self._audio)
         self._task = asyncio.create_task(self._run(), name=f"publish {self.source}")
 
     async def stop(self) -> None:
         """Stop reading the track."""
         self.sender.active = False
+        self.sender.encodes(None)
         self.sender.renegotiated = self.sender.keyframe_requested = lambda: None
         tasks = [t for t in (self._task, self._encoding) if t is not None and t is not asyncio.current_task()]
         for task in tasks:
@@ -136,7 +145,7 @@ class LocalPublication:
             if not isinstance(frame, av.AudioFrame):
                 raise ValueError(f"an audio track gave a {type(frame).__name__}")
             for packet in sender.send(frame, now=time.monotonic()):
-                self._media.send(packet)
+                self._media.send(packet, copies=self.sender.copies)
 
     async def _run_video(self, sender: VideoSender) -> None:
         while True:
@@ -169,18 +178,19 @@ class LocalPublication:
         if not self.sender.line.accepted:
             return
         if self._audio is not None:
-            payload_type, level_id = _audio_parameters(self.sender.line)
-            self._audio.renegotiated(payload_type=payload_type, level_id=level_id)
+            payload_type, red, level_id = _audio_parameters(self.sender.line)
+            self._audio.renegotiated(payload_type=payload_type, red_payload_type=red, level_id=level_id)
         if self._video is not None:
             codec, payload_type, send_time_id = _video_parameters(self.sender.line)
             self._video.renegotiated(codec=codec, payload_type=payload_type, send_time_id=send_time_id)
 
 
-def _audio_parameters(line: AnsweredLine) -> tuple[int, int | None]:
-    payload_type = next((number for number, name in line.codecs.items() if name == "OPUS"), None)
+def _audio_parameters(line: AnsweredLine) -> tuple[int, int | None, int | None]:
+    """Payload types of Opus and RED, and the id of the audio level."""
+    payload_type = line.payload_type("OPUS")
     if not line.accepted or payload_type is None:
         raise CallError("bad-sdp", "the server does not accept Opus audio")
-    return payload_type, line.extension_ids.get(extensions.AUDIO_LEVEL)
+    return payload_type, line.payload_type("RED"), line.extension_ids.get(extensions.AUDIO_LEVEL)
 
 
 def _video_parameters(line: AnsweredLine) -> tuple[str, int, int | None]:
