@@ -7,6 +7,9 @@ from rtc.wire.sequence import distance16
 MAX_JUMP = 3000
 """Packets that may be missing at once before the stream counts as restarted: MAX_DROPOUT of RFC 3550 A.1."""
 
+MAX_MISORDER = 100
+"""Packets that the first of a stream may have overtaken: RFC 3550 A.1."""
+
 MAX_LATE = 1000
 """Packets that one may be late; older ones cannot be told from replays, since the history is this long."""
 
@@ -23,7 +26,7 @@ class Numbering:
         """Number of the newest packet, -1 before the first."""
         self.restarts = 0
         self.floor = 0
-        """Lowest number that a packet may still have: that of the first since the last restart."""
+        """Lowest number that a packet may still have: that of the first since the last restart or skip."""
         self._wire = 0
         self._expected_leap: int | None = None
         self._leaping = False
@@ -41,9 +44,12 @@ class Numbering:
                 self.highest = number
                 self._wire = sequence_number
             return number
-        if not self._leaping and self._expected_leap != sequence_number:
-            self._expected_leap = (sequence_number + 1) & 0xFFFF
-            return None
+        if not self._leaping:
+            if -MAX_MISORDER <= distance16(self._wire, sequence_number) <= 0:
+                return None  # reordered at the start of the stream: no leap
+            if self._expected_leap != sequence_number:
+                self._expected_leap = (sequence_number + 1) & 0xFFFF
+                return None
         self.restarts += 1
         self.highest += 1
         self.floor = self.highest
@@ -67,11 +73,12 @@ class Numbering:
         return (self._wire + number - self.highest) & 0xFFFF
 
     def skip(self) -> None:
-        """Leave the newest packet out of the count: it carries nothing, and the next takes its number."""
-        if self.highest > self.floor:
-            self.highest -= 1
-        else:
-            self.floor = self.highest = self.highest - 1
+        """Leave the newest packet out of the count: it carries nothing, and the next takes its number.
+
+        What came before it can no longer be placed: sequence numbers and places have moved against each other.
+        """
+        self.floor = self.highest
+        self.highest -= 1
 
     def leap(self) -> None:
         """The next packet comes from a new sender: it goes on at the next number whatever it says."""

@@ -154,7 +154,7 @@ def test_mute_stops_packets_at_once_and_unmute_goes_on_without_a_gap() -> None:
                 assert after[0].time - unmuted_at <= (0.045 if slot is listener.heard["0"] else 0.13)
                 assert [p.sequence for p in slot] == list(range(slot[0].sequence, slot[0].sequence + len(slot)))
                 assert all(0 <= (b.timestamp - a.timestamp) & 0xFFFFFFFF < 0x1000000 for a, b in pairwise(slot))
-            assert [p for p in listener.heard["1"] if p.time >= unmuted_at][0].is_key
+            assert next(p for p in listener.heard["1"] if p.time >= unmuted_at).is_key
 
     simulate(scenario)
 
