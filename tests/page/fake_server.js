@@ -31,6 +31,10 @@
       return Object.fromEntries([...report.values()].filter((one) => one.type === "inbound-rtp")
         .map(({ mid, framesDecoded, totalAudioEnergy }) => [mid, { framesDecoded, totalAudioEnergy }]));
     },
+    /** The far end's peer connection. */
+    get answerer() {
+      return answerer;
+    },
     sent: (type) => fake.received.filter((message) => message.type === type),
   };
   window.fake = fake;

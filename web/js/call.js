@@ -2,6 +2,7 @@
 
 import { Peer } from "./peer.js";
 import { Publisher } from "./publisher.js";
+import { Redundancy } from "./redundancy.js";
 import { Roster } from "./roster.js";
 import { Signaling, SignalingError } from "./signaling.js";
 import { AudioOutput } from "./speakers.js";
@@ -26,6 +27,8 @@ export class Call extends EventTarget {
   state = "joining";
   /** @type {Peer | null} */ #peer = null;
   /** @type {RTCIceServer[]} */ #iceServers = [];
+  #redundancy = new Redundancy(() => this.#build());
+  /** Redundant frames that the server asks for, by m-line. @type {Map<string, number>} */ #depths = new Map();
   /** @type {string[] | null} */ #watched = null;
   /** @type {number | undefined} */ #watchTimer;
   /** @type {number | undefined} */ #patience;
@@ -112,6 +115,7 @@ export class Call extends EventTarget {
     this.permissions = joined.permissions;
     this.#iceServers = joined.iceServers ?? [];
     this.#watched = null;
+    this.#depths.clear();
     this.publisher.reset();
     this.#build();
     if (!this.#announced) this.#notice("notice.you-joined", { room: joined.room });
@@ -126,7 +130,7 @@ export class Call extends EventTarget {
       const reply = this.signaling.command({ type: "offer", sdp });
       this.#publish(); // goes out right behind the offer, without waiting for its answer
       return (await reply).sdp ?? "";
-    });
+    }, this.#redundancy);
     this.#peer = peer;
     this.#grow();
     peer.connection.onconnectionstatechange = () => {
@@ -162,7 +166,10 @@ export class Call extends EventTarget {
   #negotiate(options) {
     const peer = this.#peer;
     if (!peer) return;
-    peer.negotiate(options).then(() => this.#playSlots()).catch((error) => {
+    peer.negotiate(options).then(() => {
+      this.#protect();
+      this.#playSlots();
+    }).catch((error) => {
       const code = error instanceof SignalingError ? error.code : "bad-sdp"; // an answer the browser cannot take
       if (peer !== this.#peer || this.#ended || code === "gone" || code === "rate-limited") return;
       this.leave();
@@ -178,10 +185,19 @@ export class Call extends EventTarget {
     if (leaving) this.#notice("notice.left", { name: leaving.name });
     if (event.type === "published" && this.#grow()) this.#negotiate();
     if (event.type === "slots") this.#playSlots();
+    if (event.type === "redundancy") {
+      this.#depths.set(event.mid, event.depth ?? 0);
+      this.#protect();
+    }
     // while an offer waits for its answer, the news is of the connection before it
     const stable = this.#peer?.connection.signalingState === "stable";
     if (event.type === "transport" && event.state === "failed" && stable) this.#rebuild();
     this.#changed();
+  }
+
+  /** A new peer connection, too, has the path that the server judged. */
+  #protect() {
+    for (const [mid, depth] of this.#depths) this.#redundancy.ask(mid, depth);
   }
 
   #playSlots() {
@@ -256,6 +272,7 @@ export class Call extends EventTarget {
     this.#connectionInfo?.removeEventListener("change", this.#connectionInfoChanged);
     this.media.removeEventListener("change", this.#localChange);
     this.#peer?.close();
+    this.#redundancy.close();
     this.audio.close();
   }
 

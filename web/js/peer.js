@@ -28,17 +28,21 @@ export class Peer {
   /**
    * @param {RTCIceServer[]} iceServers
    * @param {(sdp: string) => Promise<string>} ask  sends an offer, resolves to the answer
+   * @param {import("./redundancy.js").Redundancy} redundancy
    */
-  constructor(iceServers, ask) {
+  constructor(iceServers, ask, redundancy) {
     this.ask = ask;
+    this.redundancy = redundancy;
     this.connection = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     for (const source of SOURCES) {
       const kind = source === "camera" || source === "screen" ? "video" : "audio";
       const maxBitrate = source === "camera" ? CAMERA_BITRATE : SCREEN_BITRATE;
-      this.#sending.set(source, this.connection.addTransceiver(kind, {
+      const transceiver = this.connection.addTransceiver(kind, {
         direction: "sendonly",
         sendEncodings: kind === "video" ? [{ maxBitrate }] : undefined,
-      }));
+      });
+      if (kind === "audio") redundancy.prepare(transceiver);
+      this.#sending.set(source, transceiver);
     }
   }
 
@@ -105,5 +109,6 @@ export class Peer {
 
   close() {
     this.connection.close();
+    this.redundancy.release(this.#sending.values());
   }
 }

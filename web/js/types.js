@@ -25,10 +25,11 @@
  * @typedef {{type: "slots", seq: number, slots: SlotAssignment[]}} Slots
  * @typedef {{type: "speakers", seq: number, speakers: Speaker[]}} Speakers
  * @typedef {{type: "transport", seq: number, state: RTCPeerConnectionState}} Transport
+ * @typedef {{type: "redundancy", seq: number, mid: string, depth?: number, copies?: number}} RedundancyAsked
  * @typedef {{type: "closed", seq: number, reason: string}} Closed
  *
  * @typedef {ParticipantJoined | ParticipantLeft | ParticipantChanged | Published | Unpublished | Muted | Slots
- *   | Speakers | Transport} RoomEvent
+ *   | Speakers | Transport | RedundancyAsked} RoomEvent
  * @typedef {Joined | Resumed | Reply | ErrorMessage | Closed | RoomEvent} ServerMessage
  *
  * @typedef {{type: "offer", sdp: string}
