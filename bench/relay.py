@@ -101,6 +101,11 @@ class Relay:
             "down": {name: sum(getattr(flow.down.link, name) for flow in flows) for name in COUNTERS},
         }
 
+    def rebind(self) -> None:
+        """Be a NAT that forgot its bindings: the server sees every client at a new port. Raises OSError."""
+        for flow in self._flows.values():
+            flow.rebind(self._upstream(flow.down))
+
     def close(self) -> None:
         """Stop; what is under way is gone. A second time does nothing."""
         _unwatch(self._socket)
@@ -118,18 +123,25 @@ class Relay:
 
     def _new_flow(self, client: Address) -> _Flow | None:
         seed = f"{self._seed} {len(self._flows)}"
-        try:
-            upstream = _open_socket(self._to)
-        except OSError:  # no descriptor left
-            return None
-        upstream.connect(self._to)
-        up = LinkPump(Link(self._up, seed=f"{seed} up"), lambda datagram: self._send(upstream, datagram))
         down = LinkPump(
             Link(self._down, seed=f"{seed} down"), lambda datagram: self._send(self._socket, datagram, client)
         )
-        _watch(upstream, lambda datagram, _: down.send(datagram))
+        try:
+            upstream = self._upstream(down)
+        except OSError:  # no descriptor left
+            return None
+        up = LinkPump(
+            Link(self._up, seed=f"{seed} up"), lambda datagram: self._send(flow.upstream, datagram)
+        )
         flow = self._flows[client] = _Flow(up, down, upstream)
         return flow
+
+    def _upstream(self, down: LinkPump) -> socket.socket:
+        """A port towards the server, whose answers go `down`."""
+        upstream = _open_socket(self._to)
+        upstream.connect(self._to)
+        _watch(upstream, lambda datagram, _: down.send(datagram))
+        return upstream
 
     def _send(self, sock: socket.socket, datagram: bytes, client: Address | None = None) -> None:
         try:
@@ -147,12 +159,16 @@ class _Flow:
     def __init__(self, up: LinkPump, down: LinkPump, upstream: socket.socket) -> None:
         self.up = up
         self.down = down
-        self._upstream = upstream
+        self.upstream = upstream
+
+    def rebind(self, upstream: socket.socket) -> None:
+        _unwatch(self.upstream)
+        self.upstream = upstream
 
     def close(self) -> None:
         self.up.close()
         self.down.close()
-        _unwatch(self._upstream)
+        _unwatch(self.upstream)
 
 
 def _open_socket(towards: Address) -> socket.socket:
