@@ -22,7 +22,9 @@ from rtc.client.video_receiver import VideoReceiver
 from rtc.repair.redundancy import NONE, Protection
 from rtc.wire import extensions
 from rtc.wire.errors import WireError
+from rtc.wire.protection import ProtectionRequest
 from rtc.wire.rtcp import (
+    Application,
     FullIntraRequest,
     GenericNack,
     PictureLossIndication,
@@ -45,6 +47,12 @@ REPORT_SECONDS = 1.0
 
 AVPF).
 """
+
+LOSSY_SHARE = 0.2
+"""Share of packets lost from which on reports go out more often, since many do not arrive."""
+
+LOSSY_REPORT_SECONDS = 0.25
+"""Period of reports on such a path."""
 
 MAX_REPORT_BLOCKS = 31
 """Blocks that one receiver report holds."""
@@ -290,6 +298,11 @@ class Media:
                 self._keyframe(ssrc)
         elif isinstance(packet, ReceiverEstimate):
             self.remb(packet.bitrate)
+        elif isinstance(packet, Application):
+            request = ProtectionRequest.from_rtcp(packet)
+            for sender in self.senders.values():
+                if request is not None and sender.stream.ssrc == request.media_ssrc:
+                    sender.protect(Protection(request.depth, request.copies))
 
     def _keyframe(self, ssrc: int) -> None:
         for sender in self.senders.values():
@@ -307,7 +320,8 @@ class Media:
         for receiver in self._receivers():
             out += receiver.feedback(now=now, rtt=rtt)
         if now >= self._next_report:
-            self._next_report = now + REPORT_SECONDS
+            lossy = any(receiver.reception.fraction_lost >= LOSSY_SHARE for receiver in self._receivers())
+            self._next_report = now + (LOSSY_REPORT_SECONDS if lossy else REPORT_SECONDS)
             out = [*self._reports(now), *out]
         if out and self._connection is not None:
             for start in range(0, len(out), MAX_REPORT_BLOCKS):
