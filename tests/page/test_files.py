@@ -15,7 +15,8 @@ def test_every_module_is_fetched_at_once_and_not_import_by_import() -> None:
     preloaded = re.findall(r'<link rel="modulepreload" href="/static/([^"]+)">', INDEX)
     in_the_page = re.findall(r'<script src="/static/([^"]+)"', INDEX)
     only_types = ["js/types.js"]
-    assert sorted(preloaded + in_the_page + only_types) == sorted(SCRIPTS)
+    in_a_worker = ["js/redundancy-worker.js", "js/red.js"]
+    assert sorted(preloaded + in_the_page + only_types + in_a_worker) == sorted(SCRIPTS)
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_has_nothing_inline() -> None:
