@@ -20,8 +20,8 @@ FADE_SAMPLES = 5760
 SPLICE_SAMPLES = 960
 """Shortest sound that a splice is made in, 20 ms: the longest period that can be cut out of it is 15 ms."""
 
-LATE_SECONDS = 0.012
-"""Playing later than asked by more than this is corrected: a consumer that pulls 10 ms at a time is that uneven."""
+LATE_SECONDS = 0.006
+"""Playing later than asked by more than this is corrected; nearer is not worth a splice."""
 
 EARLY_SECONDS = 0.004
 """Playing earlier than asked by more than this is corrected."""
