@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from fractions import Fraction
 from typing import Any
 
 import aiohttp
 import av
+import imageio_ffmpeg
 import numpy as np
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
+from rtc.client import Call, RemoteTrack
 from signaling.app import create_app
 from signaling.config import load
 from signaling.keys import BROADCASTS, DIRECTORY
@@ -55,9 +57,6 @@ async def serving(**settings: object) -> AsyncIterator[Service]:
         yield Service(server, app)
     finally:
         await server.close()
-
-
-Respond = Callable[..., Awaitable[aiohttp.ClientResponse]]
 
 
 def media_section(kind: str, mid: str, direction: str, *, codec: str = "") -> str:
@@ -204,3 +203,40 @@ class StockPeer:
     def _changed(self) -> None:
         if self.pc.connectionState == "connected":
             self._connected.set()
+
+
+@asynccontextmanager
+async def ffmpeg(url: str, hertz: int, colours: tuple[int, int, int]) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A stock ffmpeg that publishes H.264 and Opus until the context ends; then it leaves properly."""
+    names = [("red", "lime", "blue")[colour] for colour in colours]
+    bars = "".join(f"color={name}:s=112x240:r=15[{index}];" for index, name in enumerate(names))
+    process = await asyncio.create_subprocess_exec(
+        imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error",
+        "-re", "-f", "lavfi", "-i", f"{bars}[0][1][2]hstack=3",
+        "-re", "-f", "lavfi", "-i", f"sine=frequency={hertz}:sample_rate=48000,volume=4",
+        "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline",
+        "-pix_fmt", "yuv420p", "-g", "15", "-c:a", "libopus", "-ac", "2", "-f", "whip", url,
+        stdin=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+        assert process.stdin is not None
+        process.stdin.write(b"q")
+        async with asyncio.timeout(SECONDS):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def track_of(call: Call, name: str, source: str) -> RemoteTrack:
+    """What the participant called `name` sends."""
+    stream = call.events()
+    async with asyncio.timeout(SECONDS):
+        while True:
+            for participant in call.participants.values():
+                for publication in participant.publications.values():
+                    if (participant.name, publication.source) == (name, source):
+                        return await call.track(publication)
+            await anext(stream)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import aiohttp
 import aioice.ice
-import imageio_ffmpeg
 import pytest
-from broadcasting import SDP, SECONDS, Bars, Service, StockPeer, Tone, hear, offer, see, serving
+from broadcasting import SDP, SECONDS, Bars, Service, StockPeer, Tone, ffmpeg, hear, offer, see, serving, track_of
 
-from rtc.client import Call, ParticipantJoined, ParticipantLeft, RemoteTrack, join
+from rtc.client import ParticipantJoined, ParticipantLeft, join
 
 
 @pytest.fixture(autouse=True)
@@ -30,43 +28,6 @@ async def service() -> AsyncIterator[Service]:
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
-
-
-@asynccontextmanager
-async def ffmpeg(url: str, hertz: int, colours: tuple[int, int, int]) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A stock ffmpeg that publishes H.264 and Opus until the context ends; then it leaves properly."""
-    names = [("red", "lime", "blue")[colour] for colour in colours]
-    bars = "".join(f"color={name}:s=112x240:r=15[{index}];" for index, name in enumerate(names))
-    process = await asyncio.create_subprocess_exec(
-        imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error",
-        "-re", "-f", "lavfi", "-i", f"{bars}[0][1][2]hstack=3",
-        "-re", "-f", "lavfi", "-i", f"sine=frequency={hertz}:sample_rate=48000,volume=4",
-        "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline",
-        "-pix_fmt", "yuv420p", "-g", "15", "-c:a", "libopus", "-ac", "2", "-f", "whip", url,
-        stdin=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        yield process
-        assert process.stdin is not None
-        process.stdin.write(b"q")
-        async with asyncio.timeout(SECONDS):
-            assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def track_of(call: Call, name: str, source: str) -> RemoteTrack:
-    """What the participant called `name` sends."""
-    stream = call.events()
-    async with asyncio.timeout(SECONDS):
-        while True:
-            for participant in call.participants.values():
-                for publication in participant.publications.values():
-                    if (participant.name, publication.source) == (name, source):
-                        return await call.track(publication)
-            await anext(stream)
 
 
 async def test_ffmpeg_publishes_and_a_participant_hears_and_sees_it(service: Service) -> None:
