@@ -19,6 +19,7 @@ from rtc.sfu.source import Source
 from rtc.transport.batch import Inbox, Outbox
 from rtc.transport.srtp import SrtpSession
 from rtc.wire.extensions import AUDIO_LEVEL, VIDEO_ORIENTATION
+from rtc.wire.red import RedBlock
 from rtc.wire.rtp import RtpHeader, RtpPacket, parse_rtp
 from rtc.wire.sdp import Codec
 
@@ -262,6 +263,8 @@ OPS = st.one_of(
     st.tuples(st.just("protect"), st.integers(0, 6), st.integers(0, 3)),
     st.tuples(st.just("configure"), st.integers(0, 6), st.integers(0, 2)),
     st.tuples(st.just("resend"), st.integers(0, 6), st.integers(0, 40)),
+    st.tuples(st.just("resend"), st.integers(0, 6), st.integers(0, 4)),
+    st.tuples(st.just("resend"), st.integers(0, 6), st.integers(0, 4)),
 )
 
 
@@ -272,7 +275,10 @@ def test_no_number_of_an_ssrc_is_ever_used_for_two_plaintexts(kind: str, ops: li
     wire = Wire()
     sources = [source_of(kind), source_of(kind)]
     slots = [listener(kind, destination) for destination in range(7)]
-    home: dict[int, Source] = {}
+    home = {place: sources[place % 2] for place in range(6)}
+    for place, source in home.items():
+        slots[place].source = source
+        source.fanout.attach(slots[place])
     at = [1000, 60_000]
     now = 0.0
     for number, (op, value, which) in enumerate(ops):
@@ -290,8 +296,6 @@ def test_no_number_of_an_ssrc_is_ever_used_for_two_plaintexts(kind: str, ops: li
             send(sources[which], wire, value, payload, now=now)
         elif op == "red" and kind == "audio":
             at[which] += 2
-            from rtc.wire.red import RedBlock
-
             header = RtpHeader(
                 False, 63, at[which] & 0xFFFF, at[which] * 960 & 0xFFFFFFFF, sources[which].ssrc or 0,
                 (), 0, 0, 0, 12, 1, 0,
@@ -328,6 +332,78 @@ def test_no_number_of_an_ssrc_is_ever_used_for_two_plaintexts(kind: str, ops: li
     for _, plain in wire.plain:
         header = parse_rtp(plain)
         assert used.setdefault((header.ssrc, header.sequence_number), plain) == plain
+
+
+def resend(source: Source, slot: Slot, wire: Wire, back: int) -> None:
+    """The listener asks for what it got `back` packets before the newest."""
+    leg = source.fanout.leg(slot)
+    assert leg is not None
+    stored = source.history.get(source.fanout.highest - back)
+    assert stored is not None
+    source.fanout.resend(leg, stored, wire.sender, now=9.0)
+
+
+def test_a_packet_sent_again_is_the_same_to_the_bit_whatever_has_changed_since() -> None:
+    source, wire, slot, other = source_of(), Wire(), listener(), listener(destination=1)
+    slot.source = source
+    source.fanout.attach(slot)
+    source.fanout.protect(slot, Protection(depth=1))
+    for sequence in (1, 2, 4):
+        send(source, wire, sequence, bytes([sequence]) * 3, level=sequence)
+    send(source, wire, 3, b"late")
+    source.fanout.protect(slot, Protection(depth=3))
+    send(source, wire, 5, b"five")
+    source.fanout.attach(other)
+    send(source, wire, 6, b"six")
+    wire.flush()
+    first = {parse_rtp(plain).sequence_number: plain for to, plain in wire.plain if to == 0}
+    wire.plain.clear()
+    for back in range(6):
+        resend(source, slot, wire, back)
+    wire.flush()
+    assert len(wire.plain) == 6
+    for _, plain in wire.plain:
+        assert first[parse_rtp(plain).sequence_number] == plain
+
+
+def test_rtx_takes_a_number_of_its_own_each_time() -> None:
+    source, wire, slot = source_of("video"), Wire(), listener("video")
+    source.fanout.attach(slot)
+    send(source, wire, 1, b"\x10\x00key", marker=True)
+    (original,) = wire.take()
+    resend(source, slot, wire, 0)
+    resend(source, slot, wire, 0)
+    again = wire.take()
+    assert numbers(again) == [again[0].sequence_number, again[0].sequence_number + 1]
+    for packet in again:
+        assert (packet.ssrc, packet.payload_type) == (slot.rtx_ssrc, VP8_RTX)
+        assert packet.payload == original.sequence_number.to_bytes(2, "big") + original.payload
+        assert (packet.timestamp, packet.marker) == (original.timestamp, original.marker)
+
+
+def test_nothing_is_sent_again_under_terms_that_were_not_those_of_then() -> None:
+    source, wire, slot, other = source_of(), Wire(), listener(), listener(destination=1)
+    slot.source = source
+    source.fanout.attach(slot)
+    send(source, wire, 1, level=1)
+    slot.configure(AUDIO, {AUDIO_LEVEL: 9})
+    source.fanout.attach(other)
+    send(source, wire, 2, level=2)
+    wire.take()
+    leg = source.fanout.leg(slot)
+    assert leg is not None and leg.first == source.fanout.highest
+
+
+def test_redundancy_from_before_all_memory_is_not_taken_for_lost_packets() -> None:
+    """A publisher that says so could have numbers used twice: nobody remembers that they were."""
+    source, wire = source_of(), Wire()
+    for sequence in range(1500):
+        send(source, wire, sequence, timestamp=sequence)
+    header = RtpHeader(False, RED, 1500, 1500, 7, (), 0, 0, 0, 12, 1, 0)
+    blocks = [RedBlock(OPUS, ago, b"forged") for ago in (1400, 1100, 1024, 1001, 1000, 5)]
+    (packet,) = source.receive(header, "opus", b"x", (), blocks, now=1.0)
+    assert packet.payload == b"x" and source.recovered == 0
+    assert all(number in source.history for number in range(packet.sequence - 1023, packet.sequence))
 
 
 def test_a_listener_gets_so_much_again_and_no_more() -> None:
