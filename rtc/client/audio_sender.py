@@ -39,7 +39,7 @@ BITRATES = ((9, 20000), (4, 24000), (0, DEFAULT_BITRATE))
 """Bit/s by the least RED depth it is for: each frame is sent depth + 1 times."""
 
 LOSS_STEP = 5
-"""Per cent: the encoder's figure of loss is rounded up to multiples of it, and not set anew for less."""
+"""Per cent: the encoder's figure of loss is a multiple of it, and not set anew for less."""
 
 
 def level_dbov(pcm: Samples) -> int:
@@ -47,11 +47,6 @@ def level_dbov(pcm: Samples) -> int:
     values = pcm.astype(np.float32)
     power = float(np.mean(values * values)) / FULL_SCALE**2
     return -127 if power <= 0 else max(-127, min(0, round(10 * math.log10(power))))
-
-
-def bounded(depth: int, copies: int) -> Protection:
-    """What a server asks for, kept within what is ever of use."""
-    return Protection(max(0, min(depth, MAX_DEPTH)), max(1, min(copies, MAX_COPIES)))
 
 
 class AudioSender:
@@ -88,19 +83,19 @@ class AudioSender:
         self._fifo_timestamp = 0
         self._talking = False
         self._history = RedHistory()
-        self._asked = NONE
+        self._asked: Protection | None = None
         self._own = ProtectionController()
         self._apply_protection()
 
     @property
     def protection(self) -> Protection:
-        """What packets get now: what the server asks for, or more where its reports tell of more loss."""
-        own = self._own.protection
-        return Protection(max(self._asked.depth, own.depth), max(self._asked.copies, own.copies))
+        """What packets get now: what the server asks for; of one that never asked, what its reports call for."""
+        return self._own.protection if self._asked is None else self._asked
 
     def protect(self, protection: Protection) -> None:
-        """The server, which sees each loss, asks for this much."""
-        self._asked = protection
+        """The server, which sees each loss, asks for this much; it gets no more than is ever of use."""
+        depth, copies = min(protection.depth, MAX_DEPTH), min(protection.copies, MAX_COPIES)
+        self._asked = Protection(max(0, depth), max(1, copies))
         self._apply_protection()
 
     def reported(self, fraction_lost: float, *, now: float) -> None:
@@ -108,7 +103,7 @@ class AudioSender:
         copies = self.protection.copies
         # A packet is lost when all its copies are.
         self._own.reported(fraction_lost ** (1 / copies), ASSUMED_BURST, now=now)
-        self.encoder.set_packet_loss(math.ceil(100 * fraction_lost / LOSS_STEP) * LOSS_STEP)
+        self.encoder.set_packet_loss(round(100 * fraction_lost / LOSS_STEP) * LOSS_STEP)
         self._apply_protection()
 
     def renegotiated(self, *, payload_type: int, level_id: int | None, red_payload_type: int | None) -> None:
@@ -191,6 +186,8 @@ class AudioSender:
         protection = self.protection
         depth = 0 if self._red_payload_type is None else protection.depth
         self.encoder.set_bitrate(min(self._bitrate, next(rate for least, rate in BITRATES if depth >= least)))
+        # Beside RED, in-band FEC brings nothing and costs much: PESQ 3.5 instead of 4.4 at 24 kbit/s.
+        self.encoder.set_inband_fec(not depth)
         clean = protection == NONE
         self.encoder.frame_samples = self._frame_samples if clean else round(FRAME_SECONDS * SAMPLE_RATE)
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from aiortc.mediastreams import MediaStreamTrack
 
 from rtc.client import protocol
-from rtc.client.audio_sender import FRAME_SECONDS, bounded
+from rtc.client.audio_sender import FRAME_SECONDS
 from rtc.client.errors import CallError, JoinError
 from rtc.client.events import (
     CallEvent,
@@ -36,6 +36,7 @@ from rtc.client.roster import Roster
 from rtc.client.signalling import Signalling
 from rtc.client.statistics import CallStatistics
 from rtc.client.tracks import RemoteAudioTrack, RemoteTrack, RemoteVideoTrack
+from rtc.repair.redundancy import Protection
 from rtc.wire.errors import WireError
 
 logger = logging.getLogger(__name__)
@@ -318,7 +319,7 @@ class Call:
         if isinstance(message, protocol.Slots):
             self._assign({slot.mid: slot.publication for slot in message.slots if slot.publication})
         elif isinstance(message, protocol.Redundancy):
-            self._media.protect(message.mid, bounded(message.depth, message.copies))
+            self._media.protect(message.mid, Protection(message.depth, message.copies))
         elif isinstance(message, protocol.Transport):
             if message.state == "failed":
                 self._fresh = True

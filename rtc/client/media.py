@@ -19,7 +19,7 @@ from rtc.client.offer import Answer, AnsweredLine, Kind, OfferedLine, read_answe
 from rtc.client.outgoing import OutgoingStream
 from rtc.client.video_buffer import CLOCK_RATE as VIDEO_CLOCK_RATE
 from rtc.client.video_receiver import VideoReceiver
-from rtc.repair.redundancy import NONE, Protection
+from rtc.repair.redundancy import Protection
 from rtc.wire import extensions
 from rtc.wire.errors import WireError
 from rtc.wire.protection import ProtectionRequest
@@ -79,7 +79,7 @@ class Sender:
         """Whether something is published here: reports are sent then."""
         self.audio: AudioSender | None = None
         """What encodes here; None of video, and while nothing is published."""
-        self._asked = NONE
+        self._asked: Protection | None = None
         self.keyframe_requested: Callable[[], None] = lambda: None
         self.renegotiated: Callable[[], None] = lambda: None
 
@@ -96,7 +96,7 @@ class Sender:
     def encodes(self, audio: AudioSender | None) -> None:
         """A publication begins to encode here, or has ended."""
         self.audio = audio
-        if audio is not None:
+        if audio is not None and self._asked is not None:
             audio.protect(self._asked)
 
     def protect(self, protection: Protection) -> None:

@@ -151,7 +151,8 @@ class OpusEncoder:
         self._bitrate = 0
         self._packet_loss = -1
         self.set_bitrate(bitrate)
-        self._control(self._ctl.set_inband_fec, 1)
+        self._inband_fec = False
+        self.set_inband_fec(True)
         self.set_packet_loss(DEFAULT_PACKET_LOSS)
 
     def __del__(self) -> None:
@@ -174,6 +175,12 @@ class OpusEncoder:
         if percent != self._packet_loss:
             self._packet_loss = percent
             self._control(self._ctl.set_packet_loss_perc, percent)
+
+    def set_inband_fec(self, enabled: bool) -> None:
+        """Whether voiced frames carry the one before at a lower rate; it is paid for out of the bit rate."""
+        if enabled != self._inband_fec:
+            self._inband_fec = enabled
+            self._control(self._ctl.set_inband_fec, int(enabled))
 
     def encode(self, pcm: Samples) -> bytes:
         """Encode one frame of shape (frame_samples, channels). Raises OpusError for another shape."""
