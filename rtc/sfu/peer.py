@@ -289,6 +289,7 @@ class Peer:
                 cname=self.id,
                 stream_id="slots" if one_stream else f"slot-{offered.mid}",
                 track_id=f"slot-{offered.mid}",
+                rids=(),  # one layer: a source is one stream
                 reject=offered.mid in refused,
             )
             answered.append(agreed)

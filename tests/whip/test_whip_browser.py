@@ -57,7 +57,7 @@ window.watch = async (url, token) => {
     await client.view(pc, url, token);
     await until(() => pc.connectionState === "connected");
 };
-window.publish = async (url, token, hertz, colour) => {
+window.publish = async (url, token, hertz, colour, sendEncodings) => {
     connect();
     const audio = new AudioContext();
     const tone = new OscillatorNode(audio, {frequency: hertz});
@@ -65,10 +65,11 @@ window.publish = async (url, token, hertz, colour) => {
     tone.connect(new GainNode(audio, {gain: 0.4})).connect(out);
     tone.start();
     const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [640, 360];
     const pen = canvas.getContext("2d");
-    setInterval(() => { pen.fillStyle = colour; pen.fillRect(0, 0, 300, 150); }, 66);
+    setInterval(() => { pen.fillStyle = colour; pen.fillRect(0, 0, 640, 360); }, 66);
     pc.addTransceiver(out.stream.getAudioTracks()[0], {direction: "sendonly"});
-    pc.addTransceiver(canvas.captureStream(15).getVideoTracks()[0], {direction: "sendonly"});
+    pc.addTransceiver(canvas.captureStream(15).getVideoTracks()[0], {direction: "sendonly", sendEncodings});
     window.client = new WHIPClient();
     await client.publish(pc, url, token);
     await until(() => pc.connectionState === "connected");
@@ -186,6 +187,24 @@ async def test_whip_whep_publishes_with_a_token_and_a_participant_hears_and_sees
             assert await page.evaluate("rejections") == []
             await page.evaluate("client.stop()")
             await gone(service)
+
+
+async def test_simulcast_is_declined_and_one_layer_comes_through() -> None:
+    """Several layers taken as one source would be a picture that breaks with every packet."""
+    layers = [{"rid": "low", "scaleResolutionDownBy": 4}, {"rid": "high"}]
+    async with player() as (origin, page), serving(allowed_origins=origin) as service:
+        async with join(service.url, "stage", name="Ada") as ada:
+            await page.evaluate(
+                "([url, layers]) => publish(url, '', 900, 'rgb(20, 220, 20)', layers)",
+                [f"{service.url}/whip/stage", layers],
+            )
+            assert "a=simulcast:" in await page.evaluate("pc.localDescription.sdp")
+            assert "a=simulcast" not in await page.evaluate("pc.remoteDescription.sdp")
+            camera = await track_of(ada, "Broadcast", "camera")
+            await see(camera, (1, 1, 1))
+            sizes = {(frame.width, frame.height) for frame in [await camera.recv() for _ in range(20)]}
+            assert len(sizes) == 1
+            await page.evaluate("client.stop()")
 
 
 async def test_a_wrong_token_is_told_to_the_page() -> None:
