@@ -18,7 +18,7 @@ from rtc.transport.addresses import unpack_sockaddr
 SILENCE_SECONDS = 15.0
 """A peer silent for so long is gone. Full agents check every 2.5 to 6 s; RFC 7675 lets consent live 30 s."""
 
-MOVE_AFTER_SECONDS = 1.0
+MOVE_AFTER_SECONDS = 0.5
 """How long the selected address must be silent before an address that was not nominated may replace it."""
 
 MAX_ATTRIBUTES = 32

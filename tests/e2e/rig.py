@@ -194,7 +194,7 @@ async def seen_by_call(call: Call, person: Person) -> tuple[list[int], bool]:
     for _ in range(6):
         async with asyncio.timeout(PATIENCE):
             frame = await track.recv()
-        pictures.append(frame.to_ndarray(format="rgb24").astype(int))  # type: ignore[union-attr, call-overload]  # video
+        pictures.append(frame.to_ndarray(format="rgb24").astype(int))  # type: ignore[union-attr]  # video
     last = pictures[-1]
     height, width = last.shape[:2]
     middle = last[height * 2 // 5, width // 2]

@@ -14,8 +14,20 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 from rig import (
-    ADA, BO, CLEO, PATIENCE, chromium, enter, heard_by_call, heard_by_page, publish, same_colour, seen_by_call,
-    seen_by_page, track_of, until,
+    ADA,
+    BO,
+    CLEO,
+    PATIENCE,
+    chromium,
+    enter,
+    heard_by_call,
+    heard_by_page,
+    publish,
+    same_colour,
+    seen_by_call,
+    seen_by_page,
+    track_of,
+    until,
 )  # fmt: skip
 
 from bench.service import Service, service
