@@ -5,8 +5,10 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 
 METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
-REQUEST_HEADERS = "Authorization, Content-Type, If-Match"
-RESPONSE_HEADERS = "Location, Link, ETag, Accept-Patch"
+REQUEST_HEADERS = "Authorization, Content-Type, If-Match, ETag"
+"""ETag too: @eyevinn/whip-web-client sends it where If-Match belongs, and without leave it would send nothing."""
+RESPONSE_HEADERS = "Location, Link, ETag, Accept-Patch, Accept-Post, Access-Control-Allow-Methods"
+"""The last one too: that client looks there for PATCH, and without it gathers candidates for 2 s before its POST."""
 MAX_AGE = "7200"
 """Seconds that a browser may remember a preflight: the most that Chromium does."""
 
