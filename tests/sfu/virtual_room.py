@@ -19,7 +19,7 @@ from bench.virtual_udp import open_virtual_udp
 from rtc.netem import Link, LinkProfile
 from rtc.repair.nack import NackGenerator
 from rtc.repair.reception import Reception
-from rtc.sfu import Node, Peer, Room, SlotView
+from rtc.sfu import Node, NodeSettings, Peer, Room, SlotView
 from rtc.transport.batch import Inbox
 from rtc.transport.dtls import SecureTransport
 from rtc.transport.srtp import SrtpSession
@@ -93,10 +93,12 @@ class Client(asyncio.DatagramProtocol):
     def __init__(
         self, net: Network, name: str, *, publish: Sequence[str] = ("audio",), audio_slots: int = 2,
         video_slots: int = 0, nack: bool = True, declare_ssrcs: bool = True,
+        fresh_certificate: bool = False,
     ) -> None:
         self.net = net
         self.name = name
-        self.address = (f"10.0.1.{len(net.clients) + 1}", CLIENT_PORT)
+        self._certificate = RTCCertificate.generateCertificate() if fresh_certificate else CERTIFICATE
+        self.address = net.address_of(len(net.clients) + 1)
         net.clients.append(self)
         self.tracks = [Track(net.next_track(), kind, str(i)) for i, kind in enumerate(publish)]
         self.slot_kinds = {
@@ -129,7 +131,7 @@ class Client(asyncio.DatagramProtocol):
         self._tx: SrtpSession | None = None
         self._rx: SrtpSession | None = None
         self._dtls = SecureTransport(
-            CERTIFICATE, self.send, self._dtls_changed, role="server", profiles="all"
+            self._certificate, self.send, self._dtls_changed, role="server", profiles="all"
         )
 
     # --- PeerEvents
@@ -153,7 +155,7 @@ class Client(asyncio.DatagramProtocol):
         return asyncio.get_running_loop().time()
 
     def offer(self) -> str:
-        fingerprint = next(f for f in CERTIFICATE.getFingerprints() if f.algorithm == "sha-256")
+        fingerprint = next(f for f in self._certificate.getFingerprints() if f.algorithm == "sha-256")
         lines = [
             "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0",
             "a=group:BUNDLE " + " ".join([*(t.mid for t in self.tracks), *self.slot_kinds]),
@@ -202,6 +204,14 @@ class Client(asyncio.DatagramProtocol):
         if publish:
             for track in self.tracks:
                 self.peer.publish(track.mid, publication_id=f"{self.name}-{track.mid}")
+        await self._start(connect=connect)
+
+    async def connect(self) -> None:
+        """Connect anew, for a participant that is there already."""
+        self.negotiate()
+        await self._start(connect=True)
+
+    async def _start(self, *, connect: bool) -> None:
         loop = asyncio.get_running_loop()
         self._endpoint, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=self.address)
         algorithm, value = self.value("fingerprint").split(" ")
@@ -235,7 +245,7 @@ class Client(asyncio.DatagramProtocol):
 
     def send(self, datagram: bytes) -> None:
         if not self._endpoint.is_closing():
-            self._endpoint.sendto(datagram, SERVER)
+            self._endpoint.sendto(datagram, self.net.server)
 
     def send_rtp(self, packet: RtpPacket) -> None:
         if self._tx is not None:
@@ -269,9 +279,10 @@ class Client(asyncio.DatagramProtocol):
         """Send 20 ms frames of audio."""
         one = self.tracks[track]
         for _ in range(round(seconds / 0.02)):
-            self.publish_packet(one, b"opus")
+            self.publish_packet(one, b"\xf8\xff\xfe")  # a frame that decodes
             one.timestamp += 960
             await asyncio.sleep(0.02)
+        await asyncio.sleep(self.net.rtt)  # what is under way arrives
 
     async def film(self, seconds: float, *, track: int = 0, packets: int = 3) -> None:
         """Send 25 frames a second; a key frame first, and whenever one is asked for."""
@@ -286,6 +297,7 @@ class Client(asyncio.DatagramProtocol):
                 self.publish_packet(one, head + bytes(400), marker=place == packets - 1)
             one.timestamp += 3600
             await asyncio.sleep(0.04)
+        await asyncio.sleep(self.net.rtt)
 
     def renew(self, track: int = 0) -> None:
         """Go on with another SSRC, sequence and timestamp: another sender behind the same m-line."""
@@ -402,14 +414,20 @@ class Client(asyncio.DatagramProtocol):
 
 
 class Network:
-    """A node, one room and the links of the clients; `up` and `down` are the profiles of all of them."""
+    """A node, one room and the links of the clients."""
 
-    def __init__(self) -> None:
+    server = SERVER
+
+    def __init__(self, node: Node) -> None:
         self.clients: list[Client] = []
-        self.node: Node
-        self.room: Room
+        self.node = node
+        self.room: Room = node.create_room("room")
         self.rtt = 0.04
         self._tracks = 0
+
+    def address_of(self, number: int) -> tuple[str, int]:
+        """Where the client of this number is."""
+        return f"10.0.1.{number}", CLIENT_PORT
 
     def next_track(self) -> int:
         self._tracks += 1
@@ -429,17 +447,25 @@ class Network:
         await client.join()
         return client
 
-    @property
-    def slots_of(self) -> Callable[[str], dict[str, list[Heard]]]:
-        return lambda name: next(dict(c.heard) for c in self.clients if c.name == name)
+
+class Loopback(Network):
+    """The same on real sockets."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self.server = ("127.0.0.1", node.port)
+
+    def address_of(self, number: int) -> tuple[str, int]:
+        return "127.0.0.1", 0
 
 
 @asynccontextmanager
-async def network() -> AsyncIterator[Network]:
+async def network(*, loopback: bool = False) -> AsyncIterator[Network]:
     """A running server; everybody leaves at the end."""
-    net = Network()
-    net.node = Node(await open_virtual_udp(*SERVER), (SERVER[0],))
-    net.room = net.node.create_room("room")
+    if loopback:
+        net: Network = Loopback(await Node.start(NodeSettings(port=0)))
+    else:
+        net = Network(Node(await open_virtual_udp(*SERVER), (SERVER[0],)))
     try:
         yield net
     finally:
