@@ -1,6 +1,6 @@
 """Hostile datagrams at a media port, from a process of their own: python flood.py HOST PORT SECONDS [UFRAG ...].
 
-Prints how many it sent.
+Writes how many it sent.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
         for data in datagrams(ufrags):
             random.choice(sockets).sendto(data, (host, port))
             sent += 1
-    print(sent)
+    sys.stdout.write(f"{sent}\n")
 
 
 if __name__ == "__main__":

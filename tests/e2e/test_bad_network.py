@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-import urllib.request
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page
-from rig import ADA, CLEO, PATIENCE, chromium, enter, heard_by_call, heard_by_page, publish, seen_by_call, until
+from rig import ADA, CLEO, enter, heard_by_call, heard_by_page, seen_by_call, until
 
+from bench.people import PATIENCE, chromium, publish
 from bench.service import Service, service
 from rtc.client import Call, join
 
@@ -163,9 +164,6 @@ async def test_a_flood_of_hostile_datagrams_is_not_heard(two: Two) -> None:
 
 async def dropped(running: Service) -> float:
     """Datagrams that the service counts as dropped."""
-    def read() -> str:
-        with urllib.request.urlopen(f"{running.url}/metrics") as answer:
-            text: str = answer.read().decode()
-            return text
-    text = await asyncio.to_thread(read)
+    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/metrics") as answer:
+        text = await answer.text()
     return sum(float(value) for value in re.findall(r"^clarion\w*drop\w*{.*} (\S+)$", text, re.MULTILINE))

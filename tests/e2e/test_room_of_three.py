@@ -17,19 +17,17 @@ from rig import (
     ADA,
     BO,
     CLEO,
-    PATIENCE,
-    chromium,
     enter,
     heard_by_call,
     heard_by_page,
-    publish,
     same_colour,
     seen_by_call,
     seen_by_page,
     track_of,
     until,
-)  # fmt: skip
+)
 
+from bench.people import PATIENCE, chromium, publish
 from bench.service import Service, service
 from rtc.client import Call, join
 
