@@ -121,8 +121,7 @@ async def patch(request: web.Request) -> web.Response:
         fragment = parse_fragment(text)
     except SdpError as error:
         raise web.HTTPBadRequest(text=str(error)) from error
-    if _find(request) is not broadcast:  # it may have ended while the body came in
-        raise web.HTTPNotFound
+    _find(request)  # it may have ended while the body came in
     known = broadcast.is_current(fragment.ufrag, fragment.pwd)
     any_tag = _check_precondition(request, broadcast, known=known)
     if fragment.ufrag and any_tag and (not known or broadcast.restarted):

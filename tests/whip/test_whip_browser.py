@@ -192,19 +192,20 @@ async def test_whip_whep_publishes_with_a_token_and_a_participant_hears_and_sees
 async def test_simulcast_is_declined_and_one_layer_comes_through() -> None:
     """Several layers taken as one source would be a picture that breaks with every packet."""
     layers = [{"rid": "low", "scaleResolutionDownBy": 4}, {"rid": "high"}]
-    async with player() as (origin, page), serving(allowed_origins=origin) as service:
-        async with join(service.url, "stage", name="Ada") as ada:
-            await page.evaluate(
-                "([url, layers]) => publish(url, '', 900, 'rgb(20, 220, 20)', layers)",
-                [f"{service.url}/whip/stage", layers],
-            )
-            assert "a=simulcast:" in await page.evaluate("pc.localDescription.sdp")
-            assert "a=simulcast" not in await page.evaluate("pc.remoteDescription.sdp")
-            camera = await track_of(ada, "Broadcast", "camera")
-            await see(camera, (1, 1, 1))
-            sizes = {(frame.width, frame.height) for frame in [await camera.recv() for _ in range(20)]}
-            assert len(sizes) == 1
-            await page.evaluate("client.stop()")
+    async with player() as (origin, page), serving(allowed_origins=origin) as service, join(
+        service.url, "stage", name="Ada"
+    ) as ada:  # fmt: skip
+        await page.evaluate(
+            "([url, layers]) => publish(url, '', 900, 'rgb(20, 220, 20)', layers)",
+            [f"{service.url}/whip/stage", layers],
+        )
+        assert "a=simulcast:" in await page.evaluate("pc.localDescription.sdp")
+        assert "a=simulcast" not in await page.evaluate("pc.remoteDescription.sdp")
+        camera = await track_of(ada, "Broadcast", "camera")
+        await see(camera, (1, 1, 1))
+        sizes = {(frame.width, frame.height) for frame in [await camera.recv() for _ in range(20)]}
+        assert len(sizes) == 1
+        await page.evaluate("client.stop()")
 
 
 async def test_a_wrong_token_is_told_to_the_page() -> None:

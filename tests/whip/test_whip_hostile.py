@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from broadcasting import FRAGMENT, SDP, fragment, media_section, offer, serving
+from broadcasting import FRAGMENT, SDP, SECONDS, fragment, media_section, offer, serving
 
 from rtc.client import ParticipantJoined, join
 from signaling.security.throttle import MAX_ADDRESSES, REQUEST_BURST, Throttle
+from signaling.server import Stop, drain
 
 MANY = offer(*(media_section("audio", str(index), "sendonly") for index in range(400)))
-TYPES = {"/whip/hall": SDP, "/whep/hall": SDP}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,43 @@ async def test_a_bad_fragment_is_refused_and_the_session_lives(body: bytes, stat
                 assert response.status == status
         async with http.get(session) as response:
             assert response.status == 204
+
+
+async def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signaling.whip.BODY_SECONDS", 0.1)
+    answered = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"v=0\r\n"
+        await answered.wait()
+
+    async with serving() as service, aiohttp.ClientSession() as http:
+        async with http.post(f"{service.url}/whip/hall", data=body(), headers=SDP) as response:
+            assert response.status == 408
+        answered.set()
+
+
+async def test_a_server_about_to_stop_takes_nobody() -> None:
+    async with serving() as service, aiohttp.ClientSession() as http:
+        service.directory.draining = True
+        async with http.post(f"{service.url}/whip/hall", data=offer(), headers=SDP) as response:
+            assert response.status == 503
+            assert response.headers["Retry-After"] == "10"
+        assert service.members("hall") == {}
+
+
+async def test_a_drain_lasts_as_long_as_a_broadcast() -> None:
+    async with serving() as service, aiohttp.ClientSession() as http:
+        async with http.post(f"{service.url}/whip/hall", data=offer(), headers=SDP) as response:
+            session = service.url + response.headers["Location"]
+        draining = asyncio.create_task(drain(service.app, 3600, Stop()))
+        async with http.get(session) as response:
+            assert response.status == 204
+        assert not draining.done()
+        async with http.delete(session) as response:
+            assert response.status == 200
+        async with asyncio.timeout(SECONDS):
+            await draining
 
 
 async def test_too_many_requests_of_one_address_are_refused() -> None:

@@ -57,6 +57,8 @@ async def test_stock_aiortc_publishes_and_another_watches(service: Service, http
     await hear(viewer.tracks["audio"], 500)
     await see(viewer.tracks["video"], (1, 2, 0))
     assert service.members("stage") == {"Viewer": "whep", "Broadcast": "whip"}
+    async with http.get(f"{service.url}/metrics") as response:
+        assert 'clarion_participants{kind="whep"} 1.0' in await response.text()
     await viewer.leave()
     await publisher.leave()
     assert len(service.broadcasts) == 0
