@@ -138,25 +138,25 @@ class Intake:
         return tuple(carried), level
 
     def _identify(self, header: RtpHeader, data: memoryview) -> tuple[PublishedMedia, Source] | None:
-        """Find the m-line of a new SSRC by its MID, else by a payload type that only one m-line has (RFC 8843 9.2)."""
+        """Find the m-line of a new SSRC by its MID, without one by a payload type that only one has (RFC 8843 9.2)."""
         if len(self._streams) >= MAX_SSRCS:
             return None
-        media = self._by_mid(header, data)
-        if media is None:
-            candidates = [m for m in self._media.values() if header.payload_type in m.formats]
-            if len(candidates) != 1:
-                return None
-            media = candidates[0]
-        if header.payload_type not in media.formats:
+        mid = self._mid(header, data)
+        candidates = [
+            media for media in self._media.values()
+            if header.payload_type in media.formats and mid in (None, media.mid)
+        ]
+        if len(candidates) != 1:
             return None
+        media = candidates[0]
         entry = self._streams[header.ssrc] = (media, self.sources[media.mid])
         return entry
 
-    def _by_mid(self, header: RtpHeader, data: memoryview) -> PublishedMedia | None:
+    def _mid(self, header: RtpHeader, data: memoryview) -> str | None:
         block = data[header.extension_offset : header.extension_offset + header.extension_length]
         for media in self._media.values():
             if media.mid_extension is None:
                 continue
             value = find(header.extension_profile, block, media.mid_extension)
-            return None if value is None else self._media.get(value.decode("ascii", "replace"))
+            return None if value is None else value.decode("ascii", "replace")
         return None
