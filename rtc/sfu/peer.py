@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .room import PeerEvents, Room
 
 JUDGEMENT_SECONDS = 0.5
-"""Between two looks at what the path from a peer loses."""
+"""Between two looks at what the path from and to a peer loses."""
 
 
 class Peer:
@@ -227,13 +227,14 @@ class Peer:
             self._link.tick(now)
             if self._link.state in ("connected", "disconnected"):
                 self._reports.tick(now)
-                self._judge_uplink(now)
+                self._judge_path(now)
 
-    def _judge_uplink(self, now: float) -> None:
-        """Ask the client for the redundancy that its own path to here needs."""
+    def _judge_path(self, now: float) -> None:
+        """Ask the client for the redundancy that its path to here needs, and give it what the way back needs."""
         if now < self._next_judgement:
             return
         self._next_judgement = now + JUDGEMENT_SECONDS
+        self._reports.judge(now)
         for source in self.sources:
             if source.kind == "audio" and source.protection.reported(*source.meter.measure(), now=now):
                 wanted = source.protection.protection

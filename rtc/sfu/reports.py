@@ -185,7 +185,9 @@ class Reports:
             if block.ssrc not in by_ssrc:
                 continue
             losses.append(block.fraction_lost / 256)
-            self._protect(by_ssrc[block.ssrc], block, now)
+            slot = by_ssrc[block.ssrc]
+            if slot.path.reported(block, now=now) is not None and slot.kind == "audio":
+                self._protect(slot, now)
             if not block.last_sender_report:
                 continue
             sent = rtcp.middle32(rtcp.ntp_from_seconds(now + self._wall_offset))
@@ -203,24 +205,27 @@ class Reports:
             return
         source = slot.source
         asked = [source.fanout.source_sequence(leg, number) for number in packet.lost[:MAX_NACKED]]
-        slot.path.nacked([sequence for sequence in asked if leg.first <= sequence <= source.fanout.highest])
+        sent = (sequence for sequence in asked if leg.first <= sequence <= source.fanout.highest)
+        slot.path.nacked([sequence + leg.sequence_delta for sequence in sent])
         for sequence in asked:
             stored = source.history.get(sequence) if sequence >= leg.first else None
             if stored is not None and leg.may_resend(sequence, now=now, rtt=self.rtt or 0.0):
                 source.fanout.resend(leg, stored, self._sender, now=now)
                 self.counters.resent += 1
 
-    def _protect(self, slot: Slot, block: rtcp.ReportBlock, now: float) -> None:
-        """Give a listener of audio the redundancy that its path needs."""
-        loss = slot.path.reported(block, now=now)
-        if slot.kind != "audio" or loss is None:
+    def judge(self, now: float) -> None:
+        """Give each slot of audio the redundancy that the path to this peer needs."""
+        for slot in self._slots.values():
+            if slot.kind == "audio":
+                self._protect(slot, now)
+
+    def _protect(self, slot: Slot, now: float) -> None:
+        leg = None if slot.source is None else slot.source.fanout.leg(slot)
+        if slot.source is None or leg is None:
             return
+        loss = slot.path.loss(slot.source.fanout.highest + leg.sequence_delta)
         if slot.controller.reported(loss, slot.path.burst, now=now):
-            protection = slot.controller.protection
-            if slot.source is None:
-                slot.protection = protection
-            else:
-                slot.source.fanout.protect(slot, protection)
+            slot.source.fanout.protect(slot, slot.controller.protection)
 
     def _want_keyframe(self, slot: Slot | None) -> None:
         if slot is not None and slot.source is not None and slot.kind == "video":

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtc.repair.path import MIN_RUNS, ReportedPath
+from rtc.repair.path import MIN_RUNS, WINDOW_PACKETS, ReportedPath
 from rtc.repair.redundancy import ASSUMED_BURST
 from rtc.wire.rtcp import ReportBlock
 
@@ -50,3 +50,23 @@ def test_bursts_show_in_what_is_asked_for() -> None:
         path.nacked([start, start + 1, start + 2])
         path.nacked([start + 1, start + 2])  # asked for again
     assert path.burst == pytest.approx(3)
+
+
+def test_what_was_asked_for_and_arrived_after_all_was_lost_nevertheless() -> None:
+    path = ReportedPath()
+    path.reported(block(1000, 0), now=0.0)
+    for second in range(1, 5):
+        numbers = range(950 + 50 * second, 1000 + 50 * second)
+        path.nacked([number for number in numbers if number % 2])
+        path.reported(block(numbers[-1], 3 * second), now=float(second))  # nearly all came when sent again
+    assert path.loss(numbers[-1]) == 0.5
+    assert path.loss(numbers[-1] + WINDOW_PACKETS // 2) == 0.25, "the path has got better, and no report says so"
+    assert path.loss(numbers[-1] + WINDOW_PACKETS) == pytest.approx(0.06)
+
+
+@given(st.lists(st.tuples(st.lists(st.integers(-70_000, 1 << 33)), st.integers(0, 1 << 33))))
+def test_nonsensical_requests_give_a_share(asked: list[tuple[list[int], int]]) -> None:
+    path = ReportedPath()
+    for numbers, highest in asked:
+        path.nacked(numbers)
+        assert 0 <= path.loss(highest) <= 1
