@@ -26,11 +26,11 @@ LATE_SECONDS = 0.006
 EARLY_SECONDS = 0.004
 """Playing earlier than asked by more than this is corrected."""
 
-HURRY_SECONDS = 0.06
+HURRY_SECONDS = 0.08
 """From this error on splices follow each other faster, and less alike sound is spliced."""
 
-SPACING_SECONDS, HURRIED_SPACING_SECONDS = 0.06, 0.035
-"""Between two splices in speech: the speed changes by a tenth to a quarter."""
+SPACING_SECONDS, HURRIED_SPACING_SECONDS = 0.06, 0.015
+"""Between two splices in speech: the speed changes by a tenth to a third."""
 
 LIKENESS, HURRIED_LIKENESS = 0.75, 0.5
 """Correlation asked for at a splice in speech."""
