@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from fractions import Fraction
 
 import av
@@ -10,8 +11,8 @@ import numpy as np
 
 from rtc.client.opus import DEFAULT_BITRATE, SAMPLE_RATE, OpusEncoder, Samples
 from rtc.client.outgoing import OutgoingStream
+from rtc.repair.path import ReportedPath
 from rtc.repair.redundancy import (
-    ASSUMED_BURST,
     MAX_COPIES,
     MAX_DEPTH,
     NONE,
@@ -20,6 +21,7 @@ from rtc.repair.redundancy import (
     RedHistory,
 )
 from rtc.wire.extensions import pack_audio_level
+from rtc.wire.rtcp import ReportBlock
 
 VOICE_DBOV = -50
 """A frame at least this loud is flagged as voice (RFC 6464).
@@ -83,14 +85,15 @@ class AudioSender:
         self._fifo_timestamp = 0
         self._talking = False
         self._history = RedHistory()
-        self._asked: Protection | None = None
+        self._asked = NONE
         self._own = ProtectionController()
+        self._path = ReportedPath()
         self._apply_protection()
 
     @property
     def protection(self) -> Protection:
-        """What packets get now: what the server asks for; of one that never asked, what its reports call for."""
-        return self._own.protection if self._asked is None else self._asked
+        """What packets get now: what the server asks for; until it does, what its reports and NACKs call for."""
+        return self._own.protection if self._asked == NONE else self._asked
 
     def protect(self, protection: Protection) -> None:
         """The server, which sees each loss, asks for this much; it gets no more than is ever of use."""
@@ -98,12 +101,19 @@ class AudioSender:
         self._asked = Protection(max(0, depth), max(1, copies))
         self._apply_protection()
 
-    def reported(self, fraction_lost: float, *, now: float) -> None:
-        """A receiver report tells this share of lost packets, 0 to 1."""
-        copies = self.protection.copies
-        # A packet is lost when all its copies are.
-        self._own.reported(fraction_lost ** (1 / copies), ASSUMED_BURST, now=now)
-        self.encoder.set_packet_loss(round(100 * fraction_lost / LOSS_STEP) * LOSS_STEP)
+    def reported(self, block: ReportBlock, *, now: float) -> None:
+        """A receiver reports on this stream."""
+        self._path.reported(block, now=now)
+        self.encoder.set_packet_loss(round(100 * block.fraction_lost / 256 / LOSS_STEP) * LOSS_STEP)
+        self._judge(now)
+
+    def nacked(self, lost: Iterable[int], *, now: float) -> None:
+        """A receiver misses these packets (16-bit numbers), which tells of loss before its next report does."""
+        self._path.nacked([self.stream.extended(number) for number in lost])
+        self._judge(now)
+
+    def _judge(self, now: float) -> None:
+        self._own.reported(self._path.loss(self.stream.highest), self._path.burst, now=now)
         self._apply_protection()
 
     def renegotiated(self, *, payload_type: int, level_id: int | None, red_payload_type: int | None) -> None:

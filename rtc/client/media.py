@@ -22,7 +22,7 @@ from rtc.client.video_receiver import VideoReceiver
 from rtc.repair.redundancy import Protection
 from rtc.wire import extensions
 from rtc.wire.errors import WireError
-from rtc.wire.protection import ProtectionRequest
+from rtc.wire.protection import PathReport, ProtectionRequest, read_application
 from rtc.wire.rtcp import (
     Application,
     FullIntraRequest,
@@ -52,7 +52,10 @@ LOSSY_SHARE = 0.2
 """Share of packets lost from which on reports go out more often, since many do not arrive."""
 
 LOSSY_REPORT_SECONDS = 0.25
-"""Period of reports on such a path."""
+"""Period of reports on such a path, and of the first ones: the server has to learn what the path is like."""
+
+EARLY_REPORTS = 12
+"""Reports that tell of received packets before the period is the longer one."""
 
 MAX_REPORT_BLOCKS = 31
 """Blocks that one receiver report holds."""
@@ -109,7 +112,7 @@ class Sender:
         """The server reports what it received of this."""
         self.stream.reported(block, unix_time=unix_time)
         if self.audio is not None:
-            self.audio.reported(block.fraction_lost / 256, now=now)
+            self.audio.reported(block, now=now)
 
     def answered(self, line: AnsweredLine) -> None:
         """Take over what the server accepted."""
@@ -159,6 +162,7 @@ class Media:
         self._connection: Connection | None = None
         self._by_ssrc: dict[int, AudioReceiver | VideoReceiver] = {}
         self._next_report = 0.0
+        self._telling_reports = 0
 
     @property
     def connected(self) -> bool:
@@ -289,6 +293,8 @@ class Media:
         elif isinstance(packet, GenericNack):
             for sender in self.senders.values():
                 if sender.stream.ssrc == packet.media_ssrc:
+                    if sender.audio is not None:
+                        sender.audio.nacked(packet.lost, now=now)
                     for data in sender.stream.resend(packet.lost, now=now):
                         self.send(data, copies=sender.copies)
         elif isinstance(packet, PictureLossIndication):
@@ -299,9 +305,9 @@ class Media:
         elif isinstance(packet, ReceiverEstimate):
             self.remb(packet.bitrate)
         elif isinstance(packet, Application):
-            request = ProtectionRequest.from_rtcp(packet)
+            request = read_application(packet)
             for sender in self.senders.values():
-                if request is not None and sender.stream.ssrc == request.media_ssrc:
+                if isinstance(request, ProtectionRequest) and sender.stream.ssrc == request.media_ssrc:
                     sender.protect(Protection(request.depth, request.copies))
 
     def _keyframe(self, ssrc: int) -> None:
@@ -321,7 +327,8 @@ class Media:
             out += receiver.feedback(now=now, rtt=rtt)
         if now >= self._next_report:
             lossy = any(receiver.reception.fraction_lost >= LOSSY_SHARE for receiver in self._receivers())
-            self._next_report = now + (LOSSY_REPORT_SECONDS if lossy else REPORT_SECONDS)
+            early = self._telling_reports < EARLY_REPORTS
+            self._next_report = now + (LOSSY_REPORT_SECONDS if lossy or early else REPORT_SECONDS)
             out = [*self._reports(now), *out]
         if out and self._connection is not None:
             for start in range(0, len(out), MAX_REPORT_BLOCKS):
@@ -332,9 +339,11 @@ class Media:
         active = [sender for sender in self.senders.values() if sender.active]
         reports = [sender.stream.sender_report(now=now, unix_time=unix_time) for sender in active]
         blocks = [block for r in self._receivers() if (block := r.report_block(now=now)) is not None]
+        self._telling_reports += bool(blocks)
         ssrcs = (self._ssrc, *(sender.stream.ssrc for sender in active))
         return [
             *(report for report in reports if report is not None),
             ReceiverReport(self._ssrc, tuple(blocks[:MAX_REPORT_BLOCKS])),
             SourceDescription(tuple((ssrc, self._cname) for ssrc in ssrcs)),
+            *(PathReport(r.ssrc, *r.meter.measure()).to_rtcp(self._ssrc) for r in self.audio.values() if r.packets),
         ]

@@ -98,6 +98,15 @@ class OutgoingStream:
         self.statistics.payload_bytes += len(payload)
         return packet.serialize()
 
+    @property
+    def highest(self) -> int:
+        """Extended number of the packet sent last."""
+        return self._unwrap.unwrap((self._sequence - 1) & 0xFFFF)
+
+    def extended(self, number: int) -> int:
+        """Extended number of a packet sent lately, from its 16 bits."""
+        return self.highest - ((self.highest - number) & 0xFFFF)
+
     def resend(self, lost: Iterable[int], *, now: float) -> list[bytes]:
         """Packets that answer a NACK: as RTX where that was agreed, else the same packets once more."""
         out: list[bytes] = []
@@ -138,8 +147,7 @@ class OutgoingStream:
                 self.rtt = rtt if self.rtt is None else 0.8 * self.rtt + 0.2 * rtt
 
     def _find(self, number: int) -> _Sent | None:
-        newest = self._unwrap.unwrap((self._sequence - 1) & 0xFFFF)
-        return self._history.get(newest - ((newest - number) & 0xFFFF))
+        return self._history.get(self.extended(number))
 
     def _retransmission(self, packet: RtpPacket) -> bytes:
         payload_type = self.rtx_payload_types.get(packet.payload_type)
