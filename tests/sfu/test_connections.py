@@ -416,3 +416,18 @@ def test_a_new_peer_connection_takes_the_place_of_the_old() -> None:
             assert len(net.node._port.addresses) == 2, "the old path is given back"
 
     simulate(scenario)
+
+
+def test_a_client_without_gcm_fails_once_and_connects_the_second_time() -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            old = Client(net, "old", cipher="SRTP_AES128_CM_SHA1_80")
+            await old.join(connect=False)
+            await asyncio.sleep(1)
+            assert old.states == ["connecting", "failed"]
+            again = Client(net, "again", cipher="SRTP_AES128_CM_SHA1_80", fresh_certificate=True)
+            again.peer = old.peer
+            await again.connect()
+            assert old.peer.state == "connected"
+
+    simulate(scenario)

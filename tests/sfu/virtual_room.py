@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aioice import stun
-from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint
+from aiortc.rtcdtlstransport import SRTP_PROFILES, RTCCertificate, RTCDtlsFingerprint
 
 from bench.virtual import VirtualLoop, run
 from bench.virtual_udp import open_virtual_udp
@@ -93,7 +93,7 @@ class Client(asyncio.DatagramProtocol):
     def __init__(
         self, net: Network, name: str, *, publish: Sequence[str] = ("audio",), audio_slots: int = 2,
         video_slots: int = 0, nack: bool = True, declare_ssrcs: bool = True,
-        fresh_certificate: bool = False,
+        fresh_certificate: bool = False, cipher: str = "",
     ) -> None:
         self.net = net
         self.name = name
@@ -133,6 +133,10 @@ class Client(asyncio.DatagramProtocol):
         self._dtls = SecureTransport(
             self._certificate, self.send, self._dtls_changed, role="server", profiles="all"
         )
+        if cipher:
+            self._dtls._dtls._srtp_profiles = [
+                profile for profile in SRTP_PROFILES if profile.openssl_profile == cipher.encode()
+            ]
 
     # --- PeerEvents
 
