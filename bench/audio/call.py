@@ -1,0 +1,231 @@
+"""One call in virtual time: a Python client speaks, a real node forwards, a Python client listens.
+
+Everything between the microphone and the loudspeaker is what runs in production: the client's media and ICE,
+DTLS and SRTP, the node with its port and rooms. Only signalling is short-cut, and time and network are virtual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from unittest import mock
+
+import av
+import numpy as np
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+
+from bench.audio.network import SERVER, Hops, Network, VirtualSocket
+from bench.audio.speech import RATE, Speech, Wave
+from bench.virtual import run
+from rtc.client.media import Media
+from rtc.client.publication import LocalPublication
+from rtc.client.tracks import RemoteAudioTrack
+from rtc.sfu import Node, Peer, Room
+from rtc.sfu.publication import SlotView
+
+SPEAKER, LISTENER = "10.0.0.2", "10.0.0.3"
+
+EPOCH = 1_800_000_000.0
+"""Unix time when virtual time is 0."""
+
+CAPTURE_SAMPLES = 480
+"""Samples that the microphone hands over at a time, 10 ms, when the last of them has been heard."""
+
+PLAY_SAMPLES = 480
+"""Samples that the loudspeaker asks for at a time, when it plays the first of them."""
+
+CONNECT_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came of a call."""
+
+    pcm: Wave
+    """What was played while `Speech.sent` was captured: sample i was played when sample i was captured."""
+    frames: int
+    concealed: int
+    """Of so many frames played during the scored part, this many were guessed."""
+    kbits_up: float
+    kbits_down: float
+    """On the wire, IP and UDP headers included: speaker to server, server to listener."""
+    notes: dict[str, float] = field(default_factory=dict)
+    """Other figures: what the engine did."""
+
+    @property
+    def concealed_share(self) -> float:
+        """0 to 1."""
+        return self.concealed / max(1, self.frames)
+
+
+def hear(speech: Speech, network: Network, *, seed: int) -> Heard:
+    """Hold the call. The same seed gives the same losses."""
+    hops = Hops(network.rtt / 2)
+    return run(_call(speech, network, hops, seed), link_between=hops.between)
+
+
+@contextlib.contextmanager
+def _virtual_clock() -> Iterator[None]:
+    """The clients read the clock through `time`; the virtual one has to be there."""
+    loop = asyncio.get_running_loop()
+    with (
+        mock.patch.object(time, "monotonic", loop.time),
+        mock.patch.object(time, "time", lambda: EPOCH + loop.time()),
+    ):
+        yield
+
+
+class Microphone(MediaStreamTrack):
+    """Hands over what it has heard, in real (virtual) time."""
+
+    kind = "audio"
+
+    def __init__(self, pcm: Wave) -> None:
+        super().__init__()
+        self._pcm = np.clip(np.round(pcm * 32767), -32768, 32767).astype(np.int16)
+        self._position = 0
+        self.began: float | None = None
+        """When sample 0 was captured."""
+        self.ended = asyncio.Event()
+
+    async def recv(self) -> av.AudioFrame:
+        """The next frame, when it is complete."""
+        loop = asyncio.get_running_loop()
+        if self.began is None:
+            self.began = loop.time()
+        samples = self._pcm[self._position : self._position + CAPTURE_SAMPLES]
+        if len(samples) < CAPTURE_SAMPLES or self.readyState != "live":
+            self.ended.set()
+            raise MediaStreamError
+        await asyncio.sleep(self.began + (self._position + CAPTURE_SAMPLES) / RATE - loop.time())
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = RATE, self._position, Fraction(1, RATE)
+        self._position += CAPTURE_SAMPLES
+        return frame
+
+
+class Client:
+    """A participant: the client's media, and in place of signalling its peer in the room."""
+
+    def __init__(self, host: str, room: Room, *, listens: bool) -> None:
+        self.host = host
+        self.carried: dict[str, str | None] = {}
+        """Publication by slot."""
+        self.lost_path = 0
+        self._connected = asyncio.Event()  # at the server too: OpenSSL repeats a last flight in real time only
+        self._connected = asyncio.Event()
+        self.media = Media(
+            loopback=False, audio_slots=int(listens), video_slots=0,
+            exchange=self._exchange, answered=lambda: None, failed=self._failed,
+        )
+        self.peer: Peer = room.join(host, self, sends_copies=True)
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Connect, and begin to run."""
+        with mock.patch("aioice.ice.get_host_addresses", lambda **_: [self.host]):
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self.media.connect(fresh=True)
+                await self._connected.wait()
+                await self._connected.wait()
+        self._ticking = asyncio.create_task(self.media.run())
+
+    async def publish(self, track: MediaStreamTrack) -> LocalPublication:
+        """Publish a microphone."""
+
+        async def nothing(*_: object) -> None:
+            """Signalling would tell the room."""
+
+        sender = self.media.senders["microphone"]
+        self.peer.publish(sender.mid, publication_id="voice")
+        publication = LocalPublication(
+            track, sender, self.media, set_muted=nothing, withdraw=nothing, ended=lambda *_: None
+        )
+        publication.start(muted=False)
+        return publication
+
+    async def close(self) -> None:
+        """Stop everything."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.gather(self._ticking, return_exceptions=True)
+        await self.media.close()
+        await self.peer.close()
+
+    async def _exchange(self, offer: str) -> str:
+        return self.peer.answer(offer)
+
+    def _failed(self) -> None:
+        self.lost_path += 1
+
+    # rtc.sfu.PeerEvents
+
+    def transport_changed(self, state: str) -> None:
+        """The network is spoiled when the handshake is over at the server as well."""
+        if state == "connected":
+            self._connected.set()
+
+    def speakers_changed(self, speakers: tuple[tuple[str, int], ...]) -> None:
+        """Nothing to do."""
+
+    def slots_changed(self, slots: tuple[SlotView, ...]) -> None:
+        """Note which slot carries what."""
+        self.carried = {slot.publication: slot.mid for slot in slots if slot.publication is not None}
+
+    def protection_changed(self, mid: str, depth: int, copies: int) -> None:
+        """Nothing to do: the client hears of it over RTCP."""
+
+
+async def _call(speech: Speech, network: Network, hops: Hops, seed: int) -> Heard:
+    with _virtual_clock():
+        node = Node(await VirtualSocket.open(), (SERVER[0],))
+        room = node.create_room("bench")
+        speaker, listener = Client(SPEAKER, room, listens=False), Client(LISTENER, room, listens=True)
+        try:
+            await speaker.connect()
+            await listener.connect()
+            hops.spoil(network, seed=seed)
+            return await _talk(speech, speaker, listener, hops)
+        finally:
+            await speaker.close()
+            await listener.close()
+            await node.close()
+
+
+async def _talk(speech: Speech, speaker: Client, listener: Client, hops: Hops) -> Heard:
+    loop = asyncio.get_running_loop()
+    sent = speech.sent
+    microphone = Microphone(sent)
+    publication = await speaker.publish(microphone)
+    track = RemoteAudioTrack("voice", SPEAKER)
+    track.attach(listener.media.audio[listener.carried["voice"]])
+    began = loop.time()
+    played: list[Wave] = []
+    counted: list[tuple[int, int, int, int, float]] = []
+    edges = [speech.start, speech.start + len(speech.scored)]
+    for position in range(0, len(sent), PLAY_SAMPLES):
+        await asyncio.sleep(began + position / RATE - loop.time())
+        if edges and position >= edges[0]:
+            edges.pop(0)
+            counted.append((*_frames(listener), hops.up(SPEAKER).octets, hops.down(LISTENER).octets, loop.time()))
+        played.append(track.pull(PLAY_SAMPLES)[:, 0].astype(np.float32) / 32768)
+    await publication.stop()
+    frames, concealed, up, down, seconds = (after - before for before, after in zip(*counted, strict=True))
+    return Heard(
+        pcm=np.concatenate(played)[: len(sent)],
+        frames=frames,
+        concealed=concealed,
+        kbits_up=up * 8 / seconds / 1000,
+        kbits_down=down * 8 / seconds / 1000,
+        notes={"lost_path": speaker.lost_path + listener.lost_path},
+    )
+
+
+def _frames(listener: Client) -> tuple[int, int]:
+    """Frames that were due so far, and those of them that were guessed."""
+    statistics = next(iter(listener.media.audio.values())).statistics()
+    return statistics.played + statistics.concealed + statistics.recovered, statistics.concealed
