@@ -89,13 +89,16 @@ class Signalling:
         self._closed = False
 
     async def join(self, *, room: str, name: str, token: str, seconds: float) -> protocol.Joined:
-        """Connect and enter the room. Raises JoinError."""
+        """Connect and enter the room; commands given before go out right behind. Raises JoinError."""
         try:
             async with asyncio.timeout(seconds):
                 self._socket = await self._connect()
+                early = [command for command, _ in self._unanswered.values()]
                 await self._socket.send_str(
                     protocol.encode(protocol.Join(room=room, name=name, token=token, kind="python"))
                 )
+                for command in early:
+                    await self._send(command)
                 joined = await self._first_message(self._socket)
         except TimeoutError:
             raise JoinError("timeout", f"the server at {self.url} did not answer in {seconds:g} s") from None

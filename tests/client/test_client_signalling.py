@@ -132,8 +132,8 @@ async def test_a_page_without_websocket_is_unreachable_with_its_status() -> None
 
 async def test_a_silent_server_times_out(fake: FakeServer) -> None:
     async def silent(socket: web.WebSocketResponse) -> None:
-        await read(socket)
-        await socket.receive()
+        async for _ in socket:
+            pass
 
     fake.handlers = [silent]
     assert (await refusal(fake.url, seconds=0.3)).code == "timeout"

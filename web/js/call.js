@@ -69,6 +69,7 @@ export class Call extends EventTarget {
     addEventListener("online", this.#networkChanged);
     this.#connectionInfo?.addEventListener("change", this.#connectionInfoChanged);
     this.#settleTimer = setInterval(() => { if (this.roster.settle()) this.#changed(); }, 200);
+    this.#build(); // its offer goes out right behind `join`: a round trip less until the first sound
     signaling.start();
   }
 
@@ -116,8 +117,13 @@ export class Call extends EventTarget {
     this.#iceServers = joined.iceServers ?? [];
     this.#watched = null;
     this.#depths.clear();
-    this.publisher.reset();
-    this.#build();
+    const first = !this.#announced && !this.#iceServers.length;
+    if (!first) {
+      this.publisher.reset();
+      this.#build();
+    } else if (this.#grow()) {
+      this.#negotiate();
+    }
     if (!this.#announced) this.#notice("notice.you-joined", { room: joined.room });
     this.#announced = true;
     this.#changed();

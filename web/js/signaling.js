@@ -43,6 +43,8 @@ export class Signaling extends EventTarget {
   #pending = new Map();
   /** Session established on the present connection. */
   #ready = false;
+  /** Commands may be sent on the present connection: right behind `join`, or once the session is resumed. */
+  #sendable = false;
   #everJoined = false;
   #attempt = 0;
   #closed = false;
@@ -79,7 +81,7 @@ export class Signaling extends EventTarget {
     if (this.#closed) return Promise.reject(new SignalingError("gone", "the session has ended"));
     const id = this.#nextId++;
     const text = JSON.stringify({ ...command, id });
-    if (this.#ready) this.#socket?.send(text);
+    if (this.#sendable) this.#socket?.send(text);
     return new Promise((resolve, reject) => this.#pending.set(id, { text, resolve, reject }));
   }
 
@@ -115,6 +117,9 @@ export class Signaling extends EventTarget {
       ? { type: "resume", session: this.#session, ack: this.#lastSeq }
       : { type: "join", kind: "web", ...this.entry };
     this.#socket?.send(JSON.stringify(hello));
+    if (this.#session) return;
+    this.#sendable = true;
+    for (const { text } of this.#pending.values()) this.#socket?.send(text);
   }
 
   /** @param {string} text */
@@ -165,7 +170,7 @@ export class Signaling extends EventTarget {
 
   #established() {
     clearTimeout(this.#connectTimer);
-    this.#ready = true;
+    this.#ready = this.#sendable = true;
     this.#attempt = 0;
     this.#pinging = false;
     this.#emit("state", "connected");
@@ -224,7 +229,7 @@ export class Signaling extends EventTarget {
     clearTimeout(this.#connectTimer);
     clearTimeout(this.#ackTimer);
     this.#ackTimer = undefined;
-    this.#ready = false;
+    this.#ready = this.#sendable = false;
     const socket = this.#socket;
     this.#socket = null;
     if (!socket) return;
