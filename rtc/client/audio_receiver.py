@@ -13,6 +13,7 @@ from rtc.repair.history import History
 from rtc.repair.jitter import CLOCK_RATE, JitterBuffer
 from rtc.repair.nack import NackGenerator
 from rtc.repair.reception import Reception
+from rtc.repair.redundancy import LossMeter
 from rtc.wire.errors import WireError
 from rtc.wire.red import RedBlock, unpack
 from rtc.wire.rtcp import GenericNack, ReportBlock, RtcpPacket
@@ -98,6 +99,8 @@ class AudioReceiver:
         self.jitter = JitterBuffer()
         self.player = AudioPlayer(self.jitter)
         self.reception = Reception(ssrc, CLOCK_RATE)
+        self.meter = LossMeter()
+        """Loss and bursts of the path, before any repair."""
         self._local_ssrc = local_ssrc
         self._nack = NackGenerator(deadline=MAX_NACK_SECONDS) if nack else None
         self._sequences = Unwrapper()
@@ -121,6 +124,8 @@ class AudioReceiver:
         self._arrived.put(sequence, True)
         repair = self._nack is not None and self._nack.received(sequence, now=now)
         self.reception.received(packet.sequence_number, packet.timestamp, now=now, repaired=repair)
+        if not repair:
+            self.meter.received(sequence)
         if not packet.payload:
             return  # padding only: a probe
         if packet.payload_type == self.red_payload_type:
@@ -129,6 +134,11 @@ class AudioReceiver:
             self._receive_frame(packet.sequence_number, packet.timestamp, packet.payload, now)
         else:
             self._malformed += 1
+
+    @property
+    def packets(self) -> int:
+        """Packets that arrived so far."""
+        return self._packets
 
     def pull(self, samples: int, *, now: float) -> Samples:
         """The next `samples` of sound, shape (samples, 2); silence when there is none."""

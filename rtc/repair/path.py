@@ -29,29 +29,37 @@ class ReportedPath:
 
     def __init__(self) -> None:
         self._reported = 0.0
+        self._told: tuple[float, float] | None = None
         self._asked: deque[int] = deque(maxlen=WINDOW_PACKETS)
-        self._blocks: deque[tuple[float, int, int]] = deque()
+        self._blocks: deque[tuple[float, int, int, int]] = deque()
         self._nacked: int | None = None
         self._runs = 0.0
         self._lost = 0.0
 
-    def reported(self, block: ReportBlock, *, now: float) -> float | None:
-        """Take a block; returns the share lost lately by it, 0 to 1, or None when it says nothing new."""
+    def reported(self, block: ReportBlock, *, now: float, never_sent: int = 0) -> float | None:
+        """Take a block; returns the share lost lately by it, 0 to 1, or None when it says nothing new.
+
+        The receiver counts as lost what was never sent to it: so many numbers of the stream so far.
+        """
         blocks = self._blocks
         if blocks and (block.highest_sequence < blocks[-1][1] or block.highest_sequence - blocks[-1][1] > 1 << 16):
             blocks.clear()
-        blocks.append((now, block.highest_sequence, block.packets_lost))
+        blocks.append((now, block.highest_sequence, block.packets_lost, never_sent))
         while len(blocks) > 2 and blocks[1][0] <= now - WINDOW_SECONDS:
             blocks.popleft()
-        _, highest, lost = blocks[0]
-        expected = block.highest_sequence - highest
+        _, highest, lost, holes = blocks[0]
+        expected = block.highest_sequence - highest - (never_sent - holes)
         if expected <= 0:
             return None
-        self._reported = min(max((block.packets_lost - lost) / expected, 0.0), 1.0)
+        self._reported = min(max((block.packets_lost - lost - (never_sent - holes)) / expected, 0.0), 1.0)
         return self._reported
 
+    def told(self, loss: float, burst: float) -> None:
+        """The receiver says itself what it sees of the path before repair: nothing is guessed any more."""
+        self._told = (loss, burst)
+
     def nacked(self, numbers: list[int]) -> None:
-        """Extended numbers of the stream that the receiver asks for, in order; each counts once."""
+        """Extended numbers, in order, that were sent and that the receiver asks for; each counts once."""
         for number in numbers:
             if self._nacked is not None and number <= self._nacked:
                 continue
@@ -65,6 +73,8 @@ class ReportedPath:
 
     def loss(self, highest: int) -> float:
         """Share lost lately, 0 to 1, by all that the receiver says; `highest` is the extended number sent last."""
+        if self._told is not None:
+            return self._told[0]
         while self._asked and self._asked[0] <= highest - WINDOW_PACKETS:
             self._asked.popleft()
         return max(self._reported, len(self._asked) / WINDOW_PACKETS)
@@ -72,4 +82,6 @@ class ReportedPath:
     @property
     def burst(self) -> float:
         """Mean packets lost in a row."""
+        if self._told is not None:
+            return self._told[1]
         return self._lost / self._runs if self._runs >= MIN_RUNS else ASSUMED_BURST

@@ -17,17 +17,20 @@ MIN_LOSS = 0.003
 MAX_DEPTH = 17
 """Redundant frames of 20 ms that fit into the 14-bit timestamp offset: 341 ms."""
 
-MAX_COPIES = 3
-"""More would be flooding: at 80 % loss three copies of depth 17 leave 0.001 %."""
+MAX_COPIES = 5
+"""More would be flooding."""
 
-COPY_LOSS = 0.35
-"""From this loss on each packet goes out twice: redundancy alone would take too long to arrive."""
+QUICK_DEPTH = 3
+"""Depth that costs little delay, 60 ms at most: copies are added before more depth, since they arrive sooner.
 
-THIRD_COPY_LOSS = 0.65
-"""From this loss on, three times."""
+A datagram's headers weigh as much as a frame, so that both cost about the same rate.
+"""
 
-COPY_SPACING_SECONDS = 0.007
-"""Between two copies of a packet: three fit into a frame of 20 ms, and a short burst does not hit all."""
+MAX_FRAMES = 36
+"""Copies times frames in each: bounds what a listener can make the server send, as a multiple of the media's rate."""
+
+COPY_SPACING_SECONDS = 0.004
+"""Between two copies of a packet: five fit into a frame of 20 ms, and a short burst does not hit all."""
 
 MAX_PAYLOAD_BYTES = 1100
 """Longest RED payload, so that the datagram fits every path."""
@@ -54,31 +57,29 @@ NONE = Protection()
 
 
 def choose(
-    loss: float, burst: float, *, max_depth: int = MAX_DEPTH, max_copies: int = MAX_COPIES
+    loss: float, stay: float, *, max_depth: int = MAX_DEPTH, max_copies: int = MAX_COPIES
 ) -> Protection:
-    """The least protection that leaves TARGET_RESIDUAL or less.
+    """The least protection that leaves TARGET_RESIDUAL or less, quickly if it can be.
 
-    `loss` is the share of datagrams lost, `burst` the mean number lost in a row. The loss of a frame with k redundant
-    copies is p (1 - 1/b)^k for a Gilbert path with bursts of b packets, p^(k+1) for an independent one, where
-    1 - 1/b = p.
+    `loss` is the share of datagrams lost; `stay` how often one is lost if that before it was (Gilbert): `loss` itself
+    on a path without memory, more where losses come in bursts.
     """
     if loss < MIN_LOSS:
         return NONE
     loss = min(loss, 0.95)
-    copies = min(1 + (loss >= COPY_LOSS) + (loss >= THIRD_COPY_LOSS), max_copies)
-    # Copies a few milliseconds apart share the fate of their burst: they count where losses are independent.
-    independent = burst <= 1.2 / (1 - loss)
-    stay = max(loss, 1 - 1 / max(burst, 1.0))
-    if independent:
-        stay = loss ** copies
-        residual = loss ** copies
-    else:
-        residual = loss
-    depth = 0
-    while residual > TARGET_RESIDUAL and depth < max_depth:
-        residual *= stay
-        depth += 1
-    return Protection(depth, copies)
+    stay = min(max(stay, loss), 0.98)
+    chosen = NONE
+    for copies in range(1, max_copies + 1):
+        residual = loss * stay ** (copies - 1)
+        limit = min(max_depth, MAX_FRAMES // copies - 1)
+        depth = 0
+        while residual > TARGET_RESIDUAL and depth < limit:
+            residual *= stay**copies
+            depth += 1
+        chosen = Protection(depth, copies)
+        if depth <= QUICK_DEPTH:
+            break
+    return chosen
 
 
 class ProtectionController:
@@ -92,24 +93,38 @@ class ProtectionController:
         self._loss = 0.0
 
     def reported(self, loss: float, burst: float, *, now: float) -> bool:
-        """Take a report (share lost, mean burst); True when the protection has changed."""
-        # A packet is lost when all its copies are: what is reported is the path's loss to the power of the copies.
-        path = loss ** (1 / self.protection.copies)
+        """Take a report (share of packets lost, mean lost in a row); True when the protection has changed.
+
+        A packet is lost when all its copies are: the path itself is worse than the report by as much.
+        """
+        copies = self.protection.copies
+        stay = max(loss, 1 - 1 / max(burst, 1.0)) ** (1 / copies)
+        path = min(loss / stay ** (copies - 1), 1.0) if stay else 0.0
         # A figure of two seconds wavers by 5 points at 50 %: falling ones are smoothed, rising ones obeyed.
         self._loss = path if path > self._loss else self._loss + (path - self._loss) * 0.3
-        wanted = choose(self._loss, burst, max_depth=self._max_depth, max_copies=self._max_copies)
+        wanted = choose(self._loss, stay, max_depth=self._max_depth, max_copies=self._max_copies)
         before = self.protection
-        if wanted.depth >= before.depth and wanted.copies >= before.copies:
+        if _strength(wanted) >= _strength(before):
             self.protection = wanted
             self._enough_since = None
         elif self._enough_since is None:
             self._enough_since = now
         elif now - self._enough_since >= DECAY_SECONDS:
             self._enough_since = now
-            self.protection = Protection(
-                max(wanted.depth, before.depth - max(1, before.depth // 3)), max(wanted.copies, before.copies - 1)
-            )
+            self.protection = _step_down(before, wanted)
         return self.protection != before
+
+
+def _strength(protection: Protection) -> int:
+    """How often each frame is sent."""
+    return protection.copies * (protection.depth + 1)
+
+
+def _step_down(before: Protection, wanted: Protection) -> Protection:
+    """About a third less than before, but not less than wanted."""
+    if before.depth > wanted.depth:
+        return Protection(max(wanted.depth, before.depth - max(1, before.depth // 3)), before.copies)
+    return Protection(wanted.depth, max(wanted.copies, before.copies - 1))
 
 
 class LossMeter:

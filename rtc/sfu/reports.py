@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from rtc.wire import rtcp
 from rtc.wire.errors import WireError
-from rtc.wire.protection import ProtectionRequest
+from rtc.wire.protection import PathReport, ProtectionRequest, read_application
 
 from .counts import FeedbackCounts
 from .intake import Intake
@@ -82,6 +82,8 @@ class Reports:
                 self._report_blocks(packet.reports, by_ssrc, now)
             elif isinstance(packet, rtcp.ReceiverReport):
                 self._report_blocks(packet.reports, by_ssrc, now)
+            elif isinstance(packet, rtcp.Application):
+                self._application(packet, by_ssrc)
             elif isinstance(packet, rtcp.GenericNack):
                 self._nack(packet, by_ssrc.get(packet.media_ssrc), now)
             elif isinstance(packet, rtcp.PictureLossIndication):
@@ -186,7 +188,8 @@ class Reports:
                 continue
             losses.append(block.fraction_lost / 256)
             slot = by_ssrc[block.ssrc]
-            if slot.path.reported(block, now=now) is not None and slot.kind == "audio":
+            loss = slot.path.reported(block, now=now, never_sent=slot.never_sent)
+            if loss is not None and slot.kind == "audio":
                 self._protect(slot, now)
             if not block.last_sender_report:
                 continue
@@ -205,13 +208,22 @@ class Reports:
             return
         source = slot.source
         asked = [source.fanout.source_sequence(leg, number) for number in packet.lost[:MAX_NACKED]]
-        sent = (sequence for sequence in asked if leg.first <= sequence <= source.fanout.highest)
+        sent = (sequence for sequence in asked if sequence >= leg.first and sequence in source.history)
         slot.path.nacked([sequence + leg.sequence_delta for sequence in sent])
         for sequence in asked:
             stored = source.history.get(sequence) if sequence >= leg.first else None
             if stored is not None and leg.may_resend(sequence, now=now, rtt=self.rtt or 0.0):
                 source.fanout.resend(leg, stored, self._sender, now=now)
                 self.counters.resent += 1
+
+    def _application(self, packet: rtcp.Application, by_ssrc: dict[int, Slot]) -> None:
+        try:
+            message = read_application(packet)
+        except WireError:
+            self._drops["rtcp-malformed"] += 1
+            return
+        if isinstance(message, PathReport) and message.media_ssrc in by_ssrc:
+            by_ssrc[message.media_ssrc].path.told(message.loss, message.burst)
 
     def judge(self, now: float) -> None:
         """Give each slot of audio the redundancy that the path to this peer needs."""

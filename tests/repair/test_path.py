@@ -28,6 +28,13 @@ def test_lost_reports_hide_no_loss() -> None:
     assert path.reported(block(1400, 100), now=8.0) == 0.25
 
 
+def test_what_the_publisher_lost_is_not_lost_on_the_way_to_the_listener() -> None:
+    path = ReportedPath()
+    path.reported(block(1000, 0), now=0.0, never_sent=7)
+    assert path.reported(block(1100, 30), now=1.0, never_sent=37) == 0
+    assert path.reported(block(1200, 65), now=2.0, never_sent=47) == pytest.approx((65 - 40) / (200 - 40))
+
+
 def test_a_receiver_that_starts_anew_is_not_taken_for_a_perfect_one() -> None:
     path = ReportedPath()
     path.reported(block(50_000, 0), now=0.0)

@@ -11,6 +11,7 @@ from rtc.netem import Link, LinkProfile
 from rtc.repair.redundancy import (
     MAX_COPIES,
     MAX_DEPTH,
+    MAX_FRAMES,
     MAX_PAYLOAD_BYTES,
     NONE,
     LossMeter,
@@ -28,34 +29,40 @@ def independent(loss: float) -> float:
 
 
 @pytest.mark.parametrize(
-    ("loss", "burst", "depth", "copies"),
+    ("loss", "stay", "depth", "copies"),
     [
-        (0.0, 1.0, 0, 1),
-        (0.002, 1.0, 0, 1),
-        (0.01, independent(0.01), 1, 1),
-        (0.1, independent(0.1), 2, 1),
-        (0.3, independent(0.3), 5, 1),
-        (0.5, independent(0.5), 4, 2),
-        (0.8, independent(0.8), 9, 3),
-        (0.3, 3.0, 13, 1),
-        (0.5, 6.0, MAX_DEPTH, 2),
-        (1.0, 1.0, MAX_DEPTH, MAX_COPIES),
+        (0.0, 0.0, 0, 1),
+        (0.002, 0.0, 0, 1),
+        (0.01, 0.01, 1, 1),
+        (0.1, 0.1, 2, 1),
+        (0.3, 0.3, 2, 2),
+        (0.5, 0.5, 2, 3),
+        (0.8, 0.8, 5, 5),
+        (0.3, 2 / 3, 3, 4),
+        (0.5, 5 / 6, 6, 5),
+        (1.0, 1.0, 6, 5),
     ],
 )
-def test_protection_fits_the_path(loss: float, burst: float, depth: int, copies: int) -> None:
-    assert choose(loss, burst) == Protection(depth, copies)
+def test_protection_fits_the_path(loss: float, stay: float, depth: int, copies: int) -> None:
+    assert choose(loss, stay) == Protection(depth, copies)
 
 
-@given(st.floats(0, 1), st.floats(1, 50), st.integers(0, MAX_DEPTH), st.integers(1, MAX_COPIES))
-def test_protection_never_passes_its_limits(loss: float, burst: float, depth: int, copies: int) -> None:
-    chosen = choose(loss, burst, max_depth=depth, max_copies=copies)
+@pytest.mark.parametrize(("loss", "depth"), [(0.1, 2), (0.3, 5), (0.5, 8), (0.8, MAX_DEPTH)])
+def test_who_cannot_send_copies_gets_depth(loss: float, depth: int) -> None:
+    assert choose(loss, loss, max_copies=1) == Protection(depth, 1)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(0, MAX_DEPTH), st.integers(1, MAX_COPIES))
+def test_protection_never_passes_its_limits(loss: float, stay: float, depth: int, copies: int) -> None:
+    chosen = choose(loss, stay, max_depth=depth, max_copies=copies)
     assert 0 <= chosen.depth <= depth
+    assert chosen.copies * (chosen.depth + 1) <= MAX_FRAMES
     assert 1 <= chosen.copies <= copies
 
 
 @pytest.mark.parametrize("loss", [0.1, 0.3, 0.5, 0.8])
 def test_what_protection_leaves_on_a_random_path_is_inaudible(loss: float) -> None:
-    protection = choose(loss, independent(loss))
+    protection = choose(loss, loss)
     draw = random.Random(1)
     packets = 20_000
     arrived = [any(draw.random() >= loss for _ in range(protection.copies)) for _ in range(packets)]
@@ -66,22 +73,24 @@ def test_what_protection_leaves_on_a_random_path_is_inaudible(loss: float) -> No
 def test_protection_rises_at_once_and_falls_step_by_step() -> None:
     controller = ProtectionController()
     assert controller.reported(0.5, 2.0, now=0.0)
-    assert controller.protection.depth >= 4
-    depths = []
+    assert controller.protection == choose(0.5, 0.5)
+    strengths = []
     for second in range(1, 120):
         controller.reported(0.0, 1.0, now=float(second))
-        depths.append(controller.protection.depth)
-    assert depths[2] == depths[0]
-    assert all(after <= before for before, after in pairwise(depths))
+        strengths.append(controller.protection.copies * (controller.protection.depth + 1))
+    assert strengths[2] == strengths[0]
+    assert all(after <= before for before, after in pairwise(strengths))
     assert controller.protection == NONE
 
 
-def test_copies_that_help_do_not_make_the_path_look_better() -> None:
-    # Half of all packets are lost; with two copies the reports say a quarter, with three an eighth.
+@pytest.mark.parametrize("loss", [0.1, 0.3, 0.5, 0.7])
+def test_copies_that_help_do_not_make_the_path_look_better(loss: float) -> None:
+    # What is lost is reported after the copies: with three of them an eighth at 50 %.
     controller = ProtectionController()
     for second in range(60):
-        controller.reported(0.5**controller.protection.copies, 2.0, now=float(second))
-    assert controller.protection == choose(0.5, 2.0)
+        remaining = loss**controller.protection.copies
+        controller.reported(remaining, independent(remaining), now=float(second))
+    assert controller.protection == choose(loss, loss)
 
 
 @pytest.mark.parametrize(("loss", "burst"), [(0.1, 1.0), (0.3, 3.0), (0.5, 6.0)])
