@@ -110,6 +110,14 @@ class Slot:
             return self.packets, self.octets
         return self.source.fanout.sent(leg)
 
+    @property
+    def never_sent(self) -> int:
+        """Numbers used up without a packet, since the publisher's never arrived; counted from some point."""
+        leg = None if self.source is None else self.source.fanout.leg(self)
+        if self.source is None or leg is None:
+            return self.last_sequence - self.packets
+        return self.source.fanout.highest + leg.sequence_delta - self.sent()[0]
+
     def payload_type(self, codec: str) -> int | None:
         """Payload type for a codec key, None when this listener cannot decode it."""
         return find_payload_type(codec, self.payload_types)
