@@ -102,6 +102,9 @@ class Intake:
             self._drops["rtp-unknown-payload-type"] += 1
             return []
         payload = bytes(data[header.payload_offset : header.payload_offset + header.payload_length])
+        if not source.may_take(now=now):
+            self._drops["rtp-flood"] += 1
+            return []
         if form.rtx:
             if len(payload) < 2:
                 return []

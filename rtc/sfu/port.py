@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
 from aiortc.rtcdtlstransport import RTCCertificate
 
 from rtc.transport.addresses import AddressTable
@@ -19,6 +20,8 @@ from .sender import Sender
 if TYPE_CHECKING:
     from .link import Link
     from .source import Source
+log = structlog.get_logger()
+
 
 class Receiver(Protocol):
     """What takes the datagrams of one peer."""
@@ -84,25 +87,19 @@ class Port:
         """Take the first `count` datagrams of the inbox."""
         by_address = self._by_address
         for i in range(count):
-            row = inbox.rows[i]
-            first = row[0]
-            if 128 <= first <= 191:
-                source = inbox.sockaddr(i)
-                peer = by_address.get(source)
-                if peer is None:
-                    self._rebind(inbox, i, source, now)
+            first = inbox.rows[i][0]
+            try:
+                if 128 <= first <= 191:
+                    source = inbox.sockaddr(i)
+                    peer = by_address.get(source)
+                    if peer is None:
+                        self._rebind(inbox, i, source, now)
+                    else:
+                        peer.receive_srtp(inbox, i, source, now=now)
                 else:
-                    peer.receive_srtp(inbox, i, source, now=now)
-            elif first <= 3:
-                self._receive_stun(bytes(row[: inbox.sizes[i]]), inbox.sockaddr(i), now)
-            elif 20 <= first <= 63:
-                peer = by_address.get(inbox.sockaddr(i))
-                if peer is None:
-                    self.drops["dtls-unknown-address"] += 1
-                else:
-                    peer.receive_dtls(bytes(row[: inbox.sizes[i]]))
-            else:
-                self.drops["unknown-protocol"] += 1
+                    self._receive_other(first, bytes(inbox.rows[i][: inbox.sizes[i]]), inbox.sockaddr(i), now)
+            except Exception as fault:
+                self.report_fault(fault)
 
     def send(self, data: bytes, destination: int) -> None:
         """Put one datagram into the outbox."""
@@ -158,8 +155,30 @@ class Port:
         """Send copies, ask for what is missing; to be called every few milliseconds."""
         self.sender.send_due(now=now)
         for source, peer in list(self.repairs.items()):
-            if not peer.repair(source, now=now):
+            try:
+                looked_after = not peer.repair(source, now=now)
+            except Exception as fault:
+                looked_after = True
+                self.report_fault(fault)
+            if looked_after:
                 del self.repairs[source]
+
+    def report_fault(self, fault: Exception) -> None:
+        """Count and log a fault of ours that one peer's traffic brought out."""
+        self.drops["fault"] += 1
+        log.error("a fault in the media path", exc_info=fault)
+
+    def _receive_other(self, first: int, datagram: bytes, source: bytes, now: float) -> None:
+        if first <= 3:
+            self._receive_stun(datagram, source, now)
+        elif 20 <= first <= 63:
+            peer = self._by_address.get(source)
+            if peer is None:
+                self.drops["dtls-unknown-address"] += 1
+            else:
+                peer.receive_dtls(datagram)
+        else:
+            self.drops["unknown-protocol"] += 1
 
     def _receive_stun(self, message: bytes, source: bytes, now: float) -> None:
         ufrag = peek_username(message)

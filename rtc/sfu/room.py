@@ -162,7 +162,10 @@ class Room:
     def tick(self, now: float) -> None:
         """Periodic work: judge who speaks, report to the peers, notice who is gone."""
         for peer in list(self.peers.values()):
-            peer.tick(now)
+            try:
+                peer.tick(now)
+            except Exception as fault:
+                self._port.report_fault(fault)
         if now < self._next_judgement:
             return
         self._next_judgement = now + SPEAKERS_SECONDS

@@ -33,6 +33,12 @@ LIVE_SECONDS = 1.0
 MAX_FRAME_TICKS = 5760
 """Longest Opus packet, 120 ms, in ticks of its clock (RFC 6716 2.1.4)."""
 
+MAX_PACKETS_PER_SECOND = {"audio": 400.0, "video": 3000.0}
+"""Packets taken from a publisher on one m-line: four times Opus at 10 ms frames, and about 25 Mbit/s of video."""
+
+BURST_SECONDS = 4.0
+"""So much may come at once: a network that stood still delivers what it held."""
+
 CLOCK_RATES = {"audio": 48000, "video": 90000}
 """RTP clock of all codecs that are forwarded, Hz (RFC 7587 4.1, RFC 7741 4.1)."""
 
@@ -69,6 +75,8 @@ class Source:
         """What the publisher is asked for."""
         self._frame_ticks = 0
         self._newest_timestamp = 0
+        self._allowance = BURST_SECONDS * MAX_PACKETS_PER_SECOND[kind]
+        self._allowed_at = float("inf")
         self._numbering = Numbering()
         self._restarts = 0
         self._former_ssrcs: set[int] = set()
@@ -167,6 +175,16 @@ class Source:
         if self.needs_start:
             self.keyframes.want()
         return now - self.last_time < LIVE_SECONDS and self.keyframes.due(now=now, rtt=rtt)
+
+    def may_take(self, *, now: float) -> bool:
+        """Police the publisher (a token bucket): what it sends is multiplied by its listeners."""
+        most = MAX_PACKETS_PER_SECOND[self.kind]
+        self._allowance = min(self._allowance + max(0.0, now - self._allowed_at) * most, BURST_SECONDS * most)
+        self._allowed_at = now
+        if self._allowance < 1:
+            return False
+        self._allowance -= 1
+        return True
 
     def _measure_frame(self, timestamp: int) -> None:
         """Note the length of a frame, from two packets in a row."""
