@@ -5,7 +5,7 @@
   window.finished = new Promise((resolve) => { finish = resolve; });
   const mark = (what) => {
     times[what] ??= performance.now();
-    if (times.audio && times.video) finish(times);
+    if (times.connected && times.audio && times.video) finish(times);
   };
   addEventListener("submit", () => mark("click"), true);
   window.RTCPeerConnection = class extends RTCPeerConnection {
