@@ -27,6 +27,7 @@ class Reception:
         self._transit: float | None = None
         self._reported_expected = 0
         self._reported_packets = 0
+        self._reported_lost = 0
         self._sender_report: tuple[int, float] | None = None
 
     def received(self, sequence_number: int, timestamp: int, *, now: float, repaired: bool = False) -> None:
@@ -55,8 +56,11 @@ class Reception:
         """Packets lost on the path since the start; negative when some arrived twice."""
         return 0 if self._base is None else self._highest - self._base + 1 - self.packets
 
-    def report(self, *, now: float) -> ReportBlock | None:
-        """The block for the next report; None before the first packet."""
+    def report(self, *, now: float, ceiling: float = 1.0) -> ReportBlock | None:
+        """The block for the next report; None before the first packet.
+
+        No more than `ceiling` is owned up to, as a share of what was sent since the last report.
+        """
         if self._base is None:
             return None
         expected = self._highest - self._base + 1
@@ -65,14 +69,15 @@ class Reception:
         self._reported_expected = expected
         self._reported_packets = self.packets
         self.fraction_lost = min(max(new_lost / new_expected, 0.0), 1.0) if new_expected > 0 else 0.0
+        self._reported_lost += min(new_lost, int(ceiling * new_expected))
         last, delay = 0, 0
         if self._sender_report is not None:
             last, arrival = self._sender_report
             delay = min(round((now - arrival) * 65536), 0xFFFFFFFF)
         return ReportBlock(
             ssrc=self.ssrc,
-            fraction_lost=min(int(self.fraction_lost * 256), 255),
-            packets_lost=min(max(self.lost, -MAX_LOST - 1), MAX_LOST),
+            fraction_lost=min(int(min(self.fraction_lost, ceiling) * 256), 255),
+            packets_lost=min(max(self._reported_lost, -MAX_LOST - 1), MAX_LOST),
             highest_sequence=self._highest & 0xFFFFFFFF,
             jitter=min(int(self.jitter), 0xFFFFFFFF),
             last_sender_report=last,

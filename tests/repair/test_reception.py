@@ -52,6 +52,17 @@ def test_a_repaired_packet_counts_as_lost() -> None:
     assert reception.jitter < 1, "nor does its lateness count as jitter"
 
 
+def test_no_report_owns_up_to_more_than_the_ceiling() -> None:
+    reception = Reception(7, 48000)
+    for number in range(401):
+        if number % 2 == 0:
+            reception.received(number, 960 * number, now=0.02 * number)
+        if number % 100 == 0:
+            block = reception.report(now=0.02 * number, ceiling=0.1)
+    assert block is not None and (block.packets_lost, block.fraction_lost) == (40, 25)
+    assert reception.lost == 200 and reception.fraction_lost == 0.5
+
+
 def test_jitter_is_that_of_rfc_3550_a_8() -> None:
     reception = Reception(7, 8000)
     transit = [0.0, 0.01, 0.0, 0.03]
