@@ -30,7 +30,7 @@ class TcpRelay:
     async def start(cls, listen: Address, to: Address, *, delay: float = 0.0) -> TcpRelay:
         """Listen. Raises OSError when the port is taken."""
         relay = cls(to, delay)
-        relay._server = await asyncio.start_server(relay._accept, *listen)
+        relay._server = await asyncio.start_server(relay._connected, *listen)
         return relay
 
     @property
@@ -55,11 +55,13 @@ class TcpRelay:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of asyncio's own would have it print a traceback when cancelled (Python 3.11).
+        task = asyncio.create_task(self._accept(reader, writer), name="TCP through the relay")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         upstream: asyncio.StreamWriter | None = None
         try:
