@@ -16,8 +16,8 @@ MAX_ARRIVALS = 1024
 UNSEEN = 3
 """Of n arrivals none was late: then at most 3 / n are, with 95 % certainty. Shorter windows are trusted that much less."""
 
-PRICE = 0.1
-"""Share of the frames that a second of delay is worth: 20 ms more are waited if they save 0.2 % of the frames."""
+PRICE = 0.08
+"""Share of the frames that a second of delay is worth: 20 ms more are waited if they save 0.16 % of the frames."""
 
 FEW_ARRIVALS = 50
 """Until so many have been seen, the delay is at least START_SECONDS: too little is known."""
