@@ -1,7 +1,7 @@
 # make run and make test do all their own set-up: see tools/setup.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint types page pytest bench wheel lock clean setup-run setup-test
+.PHONY: help run test lint types page pytest bench wheel lock clean setup-run setup-test setup-bench
 
 VENV := .venv/bin
 ARGS ?=
@@ -31,8 +31,9 @@ web/node_modules/.installed: web/package.json web/package-lock.json
 pytest: setup-test  ## the tests alone
 	$(VENV)/python -m pytest --durations=15 $(ARGS)
 
-bench: setup-test  ## how long joining a call takes, as a table
-	$(VENV)/python -m bench.join $(ARGS)
+bench: setup-bench  ## speech over bad networks, and how long joining a call takes, as tables
+	$(VENV)/python -m bench.join
+	$(VENV)/python -m bench.audio $(ARGS)
 
 wheel: setup-run  ## the package, in dist/
 	rm -rf dist
@@ -47,6 +48,7 @@ lock: setup-test  ## pin the newest allowed versions of everything again
 	cd build/lock && $(EXPORT) --no-default-groups -o ../../requirements.lock
 	cd build/lock && $(EXPORT) --only-group build -o ../../requirements-build.lock
 	cd build/lock && $(EXPORT) --only-group dev -o ../../requirements-dev.lock
+	cd build/lock && $(EXPORT) --only-group bench -o ../../requirements-bench.lock
 
 clean:  ## remove what these targets made
 	rm -rf .venv dist build web/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -56,3 +58,6 @@ setup-run:
 
 setup-test:
 	@tools/setup test
+
+setup-bench: setup-test
+	@tools/setup bench

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -65,7 +66,12 @@ class Heard:
 def hear(speech: Speech, network: Network, *, seed: int) -> Heard:
     """Hold the call. The same seed gives the same losses."""
     hops = Hops(network.rtt / 2)
-    return run(_call(speech, network, hops, seed), link_between=hops.between)
+    state = random.getstate()
+    random.seed(seed)  # aioice and the consent checks draw from the global generator
+    try:
+        return run(_call(speech, network, hops, seed), link_between=hops.between)
+    finally:
+        random.setstate(state)
 
 
 @contextlib.contextmanager

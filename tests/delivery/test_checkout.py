@@ -29,6 +29,7 @@ LOCKS = {
     "requirements.lock": ("project", "dependencies"),
     "requirements-build.lock": ("dependency-groups", "build"),
     "requirements-dev.lock": ("dependency-groups", "dev"),
+    "requirements-bench.lock": ("dependency-groups", "bench"),
 }
 
 
@@ -106,7 +107,7 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
 def test_setup_says_how_it_is_called(tmp_path: Path) -> None:
     done = run_setup("dance", tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "setup: usage: tools/setup run | test\n"
+    assert done.stderr == "setup: usage: tools/setup run | test | bench\n"
 
 
 def test_the_compose_file_follows_its_schema() -> None:
