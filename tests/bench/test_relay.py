@@ -58,6 +58,23 @@ async def relay(server: Party) -> AsyncIterator[Relay]:
     relay.close()
 
 
+async def test_after_rebinding_the_server_sees_the_client_elsewhere_and_still_reaches_it(
+    relay: Relay, server: Party
+) -> None:
+    client = Party(relay.address)
+    try:
+        client.send(b"before")
+        _, before = await server.receive()
+        relay.rebind()
+        client.send(b"after")
+        _, after = await server.receive()
+        assert before != after
+        server.send_to(b"answer", after)
+        assert (await client.receive())[0] == b"answer"
+    finally:
+        client.close()
+
+
 async def test_each_client_is_a_port_of_its_own_and_answers_find_back(server: Party, relay: Relay) -> None:
     ann, bob = Party(relay.address), Party(relay.address)
     ann.send(b"from ann")

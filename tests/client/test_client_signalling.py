@@ -139,6 +139,19 @@ async def test_a_silent_server_times_out(fake: FakeServer) -> None:
     assert (await refusal(fake.url, seconds=0.3)).code == "timeout"
 
 
+async def test_the_offer_does_not_wait_for_the_answer_to_join(fake: FakeServer) -> None:
+    async def wait_for_both(socket: web.WebSocketResponse) -> None:
+        assert isinstance(await read(socket), server.Join)
+        offer = await read(socket)
+        assert isinstance(offer, server.Offer)
+        await socket.send_str(server.encode(JOINED))
+        await socket.send_str(server.encode(server.Error(re=offer.id, code="bad-sdp", message="Too odd.")))
+        await socket.receive()
+
+    fake.handlers = [wait_for_both]
+    assert (await refusal(fake.url)).code == "bad-sdp"
+
+
 async def test_a_refused_offer_is_a_join_error(fake: FakeServer) -> None:
     async def refuse(socket: web.WebSocketResponse) -> None:
         await read(socket)
