@@ -14,7 +14,7 @@ MAX_ARRIVALS = 1024
 """Arrivals remembered at most: 8 s of 10 ms frames."""
 
 UNSEEN = 3
-"""Of n arrivals none was late: then at most 3 / n are, with 95 % certainty. Shorter windows are trusted that much less."""
+"""Of n arrivals none was late: then at most 3 / n are, with 95 % certainty. A shorter window is trusted less."""
 
 PRICE = 0.08
 """Share of the frames that a second of delay is worth: 20 ms more are waited if they save 0.16 % of the frames."""
@@ -26,7 +26,10 @@ START_SECONDS = 0.04
 """Delay of a stream that begins: enough for a gap that the next two packets fill."""
 
 UPDATE_SECONDS = 0.1
-"""The delay is worked out anew at most this often, or at once when a frame comes later than it allows."""
+"""The delay is worked out anew this often, or at once when a frame comes clearly later than it allows."""
+
+CLEARLY_SECONDS = 0.005
+"""Less than this is covered by the margin that every jitter buffer adds."""
 
 
 class Lateness:
@@ -52,7 +55,8 @@ class Lateness:
         if not self._arrivals:
             self.base = transit
         self._arrivals.append((now, transit))
-        if now - self._updated >= UPDATE_SECONDS or not 0 <= transit - self.base <= self.wait:
+        self.base = min(self.base, transit)
+        if now - self._updated >= UPDATE_SECONDS or transit - self.base > self.wait + CLEARLY_SECONDS:
             self._update(now)
 
     def reset(self) -> None:
