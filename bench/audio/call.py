@@ -39,6 +39,9 @@ CAPTURE_SAMPLES = 480
 PLAY_SAMPLES = 480
 """Samples that the loudspeaker asks for at a time, when it plays the first of them."""
 
+FRAME_SAMPLES = 960
+"""Samples in a packet, 20 ms."""
+
 CONNECT_SECONDS = 10.0
 
 
@@ -50,7 +53,7 @@ class Heard:
     """What was played while `Speech.sent` was captured: sample i was played when sample i was captured."""
     frames: int
     concealed: int
-    """Of so many frames played during the scored part, this many were guessed."""
+    """Of so many frames due during the scored part, this many were not played but guessed, left out or silence."""
     kbits_up: float
     kbits_down: float
     """On the wire, IP and UDP headers included: speaker to server, server to listener."""
@@ -232,6 +235,8 @@ async def _talk(speech: Speech, speaker: Client, listener: Client, hops: Hops) -
 
 
 def _frames(listener: Client) -> tuple[int, int]:
-    """Frames that were due so far, and those of them that were guessed."""
-    statistics = next(iter(listener.media.audio.values())).statistics()
-    return statistics.played + statistics.concealed + statistics.recovered, statistics.concealed
+    """Frames due so far, and those of them guessed, left out or silent: the speaker never pauses."""
+    receiver = next(iter(listener.media.audio.values()))
+    statistics = receiver.statistics()
+    missed = statistics.concealed + statistics.skipped + receiver.player.statistics.silent_samples // FRAME_SAMPLES
+    return statistics.played + statistics.recovered + missed, missed
