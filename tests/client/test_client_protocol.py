@@ -47,6 +47,7 @@ RECEIVED = [
     server.Slots(seq=8, slots=(server.SlotAssignment("3", "p", "x"), server.SlotAssignment("4"))),
     server.Speakers(speakers=(server.Speaker("x", -20),)),
     server.Transport(seq=9, state="failed"),
+    server.Redundancy(seq=10, mid="0", depth=4, copies=2),
     server.Closed(seq=10, reason="shutdown"),
 ]
 

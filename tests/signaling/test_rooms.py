@@ -96,6 +96,18 @@ async def test_who_speaks_is_told_at_once_then_seldom_and_only_when_it_changes(
     assert (await ann.receive())["type"] == "reply"
 
 
+async def test_the_request_for_redundancy_reaches_the_publisher_and_is_kept_for_a_lost_connection(serve: Serve) -> None:
+    service = await serve()
+    ann = await service.join("Ann")
+    service.peer(ann).events.protection_changed("0", 4, 2)
+    told = await ann.receive_type("redundancy")
+    assert (told["mid"], told["depth"], told["copies"]) == ("0", 4, 2)
+    assert told["seq"] > 0
+    await ann.socket.close()
+    again = await service.resume(ann.joined["session"], ack=1)
+    assert [(await again.receive())["type"] for _ in range(2)] == ["resumed", "redundancy"]
+
+
 async def test_speakers_are_not_kept_for_a_lost_connection(serve: Serve) -> None:
     service = await serve()
     ann, bob = await service.join("Ann"), await service.join("Bob")
