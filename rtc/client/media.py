@@ -327,7 +327,8 @@ class Media:
             out += receiver.feedback(now=now, rtt=rtt)
         if now >= self._next_report:
             lossy = any(receiver.reception.fraction_lost >= LOSSY_SHARE for receiver in self._receivers())
-            early = self._telling_reports < EARLY_REPORTS
+            hears = any(receiver.reception.packets for receiver in self._receivers())
+            early = hears and self._telling_reports < EARLY_REPORTS
             self._next_report = now + (LOSSY_REPORT_SECONDS if lossy or early else REPORT_SECONDS)
             out = [*self._reports(now), *out]
         if out and self._connection is not None:

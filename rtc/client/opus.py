@@ -32,7 +32,7 @@ MAX_PACKET_BYTES = 1275
 MAX_SAMPLES = 5760
 """Samples per channel in the longest packet, 120 ms."""
 
-DEFAULT_BITRATE = 32000
+DEFAULT_BITRATE = 40000
 """Bit/s: clear full-band speech, and room for redundancy beside it."""
 
 DEFAULT_PACKET_LOSS = 10

@@ -58,7 +58,7 @@ def test_without_loss_there_is_no_overhead() -> None:
 
 
 @pytest.mark.parametrize(("depth", "bitrate"), [
-    (0, 32000), (1, 32000), (3, 32000), (4, 24000), (9, 20000), (17, 20000),
+    (0, 40000), (1, 40000), (3, 40000), (4, 24000), (9, 20000), (17, 20000),
 ])  # fmt: skip
 def test_packets_carry_the_redundancy_asked_for_at_a_bit_rate_that_allows_it(depth: int, bitrate: int) -> None:
     sender = new_sender()
