@@ -254,6 +254,10 @@ class Fanout:
             sequence=packet.sequence + leg.sequence_delta, payload=payload, now=now,
         )
 
+    def was_late(self, sequence: int) -> bool:
+        """Whether a packet came out of order, so that listeners may miss it who have lost nothing."""
+        return sequence in self._late
+
     def outgoing_timestamp(self, leg: Leg, timestamp: int) -> int:
         """A timestamp of the source as this leg's listener sees it."""
         return (timestamp + leg.timestamp_delta) & 0xFFFFFFFF

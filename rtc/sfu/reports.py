@@ -216,8 +216,9 @@ class Reports:
             return
         source = slot.source
         asked = [source.fanout.source_sequence(leg, number) for number in packet.lost[:MAX_NACKED]]
-        sent = (sequence for sequence in asked if sequence >= leg.first and sequence in source.history)
-        slot.path.nacked([sequence + leg.sequence_delta for sequence in sent])
+        sent = (number for number in asked if number >= leg.first and number in source.history)
+        lost = [number + leg.sequence_delta for number in sent if not source.fanout.was_late(number)]
+        slot.path.nacked(lost)
         for sequence in asked:
             stored = source.history.get(sequence) if sequence >= leg.first else None
             if stored is not None and leg.may_resend(sequence, now=now, rtt=self.rtt or 0.0):

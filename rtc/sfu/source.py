@@ -125,7 +125,8 @@ class Source:
             self._numbering.skip()
             self.nack.retract(number)
             return []
-        self.meter.received(number)
+        if not repaired:
+            self.meter.received(number)
         if number == before + 1:
             self._measure_frame(header.timestamp)
         if newest:
