@@ -57,6 +57,9 @@ class Baseline:
     """The receiver is aiortc's."""
 
 
+PLAIN = Baseline("plain")
+"""Concealment alone, for the sound files: aiortc would be silence there."""
+
 BASELINES = (
     Baseline("aiortc", stock=True),
     Baseline("RED 2", red=2),

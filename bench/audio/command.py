@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.audio.baselines import BASELINES
+from bench.audio.baselines import BASELINES, PLAIN
 from bench.audio.results import CLARION, FIGURES, Cell, codec_cell, figures, hold
 from bench.audio.rows import BAR_ROWS, Bar, Row, matrix, named
 from bench.audio.score import Panel
@@ -158,7 +158,7 @@ def _save(folder: Path, speech: Speech, row: Row) -> None:
     """Write what was said and what was heard of it, one after another in time."""
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "sent.wav", speech.scored)
-    for name, scheme in (("plain", BASELINES[0]), ("clarion", None)):
+    for name, scheme in (("plain", PLAIN), ("clarion", None)):
         heard = hold(speech, row, scheme, seed=1)
         write(folder / f"{name}.wav", heard.pcm[speech.start :])
         print(f"{folder / name}.wav: {row}, {heard.concealed_share:.1%} concealed")
