@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -11,6 +12,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from bench.audio.baselines import BASELINES, PLAIN
@@ -66,7 +68,11 @@ def main(
     panel = Panel(speech)
     codec = codec_cell(speech, panel)
     cells: dict[tuple[str, int], Cell] = {}
-    for (row, scheme, _), found in zip(tasks, _run(tasks, speech, panel, jobs), strict=True):
+    measured = track(
+        zip(tasks, _run(tasks, speech, panel, jobs), strict=True), "calls", total=len(tasks),
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
+    )  # fmt: skip
+    for (row, scheme, _), found in measured:
         baseline = SCHEMES[scheme]
         name = CLARION if baseline is None else baseline.name
         cells.setdefault((row.key, scheme), Cell(row, name)).seeds.append(found)
