@@ -137,7 +137,7 @@ def add_security_headers(request: web.Request, response: web.StreamResponse) -> 
 PERMISSIONS_POLICY = (
     "camera=(self), microphone=(self), display-capture=(self), autoplay=(self), fullscreen=(self), "
     "picture-in-picture=(self), screen-wake-lock=(self), speaker-selection=(self), clipboard-write=(self), "
-    "geolocation=(), payment=(), usb=(), serial=(), bluetooth=(), hid=(), midi=()"
+    "geolocation=(), payment=(), usb=(), serial=(), hid=(), midi=()"
 )
 
 

@@ -1,5 +1,6 @@
 /** A call: session, peer connection, people and own tracks, held together. The views only read it. */
 
+import { watchNetwork } from "./network.js";
 import { Peer } from "./peer.js";
 import { Publisher } from "./publisher.js";
 import { Redundancy } from "./redundancy.js";
@@ -27,8 +28,8 @@ export class Call extends EventTarget {
   state = "joining";
   /** @type {Peer | null} */ #peer = null;
   /** @type {RTCIceServer[]} */ #iceServers = [];
+  /** @type {() => void} */ #unwatchNetwork = () => {};
   #redundancy = new Redundancy(() => this.#build());
-  /** Redundant frames that the server asks for, by m-line. @type {Map<string, number>} */ #depths = new Map();
   /** @type {string[] | null} */ #watched = null;
   /** @type {number | undefined} */ #watchTimer;
   /** @type {number | undefined} */ #patience;
@@ -66,8 +67,7 @@ export class Call extends EventTarget {
     this.media.addEventListener("change", this.#localChange);
     this.audio.addEventListener("blocked", () => this.dispatchEvent(new Event("blocked")));
     addEventListener("pagehide", this.#pageHidden);
-    addEventListener("online", this.#networkChanged);
-    this.#connectionInfo?.addEventListener("change", this.#connectionInfoChanged);
+    this.#unwatchNetwork = watchNetwork(this.#networkChanged);
     this.#settleTimer = setInterval(() => { if (this.roster.settle()) this.#changed(); }, 200);
     this.#build(); // its offer goes out right behind `join`: a round trip less until the first sound
     signaling.start();
@@ -78,9 +78,7 @@ export class Call extends EventTarget {
     this.#stop();
   }
 
-  get peer() {
-    return this.#peer;
-  }
+  get peer() { return this.#peer; }
 
   /** @param {string} publication @returns {MediaStreamTrack | null} the track of a slot that carries it */
   trackOf(publication) {
@@ -116,14 +114,11 @@ export class Call extends EventTarget {
     this.permissions = joined.permissions;
     this.#iceServers = joined.iceServers ?? [];
     this.#watched = null;
-    this.#depths.clear();
-    const first = !this.#announced && !this.#iceServers.length;
-    if (!first) {
+    this.#redundancy.forget();
+    if (this.#announced || this.#iceServers.length) {
       this.publisher.reset();
       this.#build();
-    } else if (this.#grow()) {
-      this.#negotiate();
-    }
+    } else if (this.#grow()) this.#negotiate();
     if (!this.#announced) this.#notice("notice.you-joined", { room: joined.room });
     this.#announced = true;
     this.#changed();
@@ -173,7 +168,7 @@ export class Call extends EventTarget {
     const peer = this.#peer;
     if (!peer) return;
     peer.negotiate(options).then(() => {
-      this.#protect();
+      this.#redundancy.apply();
       this.#playSlots();
     }).catch((error) => {
       const code = error instanceof SignalingError ? error.code : "bad-sdp"; // an answer the browser cannot take
@@ -191,19 +186,11 @@ export class Call extends EventTarget {
     if (leaving) this.#notice("notice.left", { name: leaving.name });
     if (event.type === "published" && this.#grow()) this.#negotiate();
     if (event.type === "slots") this.#playSlots();
-    if (event.type === "redundancy") {
-      this.#depths.set(event.mid, event.depth ?? 0);
-      this.#protect();
-    }
+    if (event.type === "redundancy") this.#redundancy.ask(event.mid, event.depth ?? 0);
     // while an offer waits for its answer, the news is of the connection before it
     const stable = this.#peer?.connection.signalingState === "stable";
     if (event.type === "transport" && event.state === "failed" && stable) this.#rebuild();
     this.#changed();
-  }
-
-  /** A new peer connection, too, has the path that the server judged. */
-  #protect() {
-    for (const [mid, depth] of this.#depths) this.#redundancy.ask(mid, depth);
   }
 
   #playSlots() {
@@ -223,18 +210,6 @@ export class Call extends EventTarget {
     }
     this.#changed();
   }
-
-  /** Where the browser tells it (on phones): whether this is Wi-Fi or mobile data. */
-  /** @type {(EventTarget & {type?: string}) | undefined} */
-  #connectionInfo = /** @type {any} */ (navigator).connection;
-  #connectionType = this.#connectionInfo?.type;
-
-  /** The event also comes for every new guess of the speed, which is no reason to do anything. */
-  #connectionInfoChanged = () => {
-    if (this.#connectionInfo?.type === this.#connectionType) return;
-    this.#connectionType = this.#connectionInfo?.type;
-    this.#networkChanged();
-  };
 
   #networkChanged = () => {
     if (this.#peer && this.state !== "joining") this.#negotiate({ iceRestart: true });
@@ -274,8 +249,7 @@ export class Call extends EventTarget {
     clearTimeout(this.#patience);
     clearTimeout(this.#rebuildTimer);
     removeEventListener("pagehide", this.#pageHidden);
-    removeEventListener("online", this.#networkChanged);
-    this.#connectionInfo?.removeEventListener("change", this.#connectionInfoChanged);
+    this.#unwatchNetwork();
     this.media.removeEventListener("change", this.#localChange);
     this.#peer?.close();
     this.#redundancy.close();
