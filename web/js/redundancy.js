@@ -4,6 +4,7 @@
 export class Redundancy {
   /** @type {Worker | null} */ #worker = null;
   /** @type {Map<RTCRtpTransceiver, MessagePort>} */ #ports = new Map();
+  /** What the server asks for, by m-line. @type {Map<string, number>} */ #depths = new Map();
   #possible = typeof RTCRtpScriptTransform === "function" && typeof Worker === "function";
 
   /** @param {() => void} failed  what was prepared sends nothing: another peer connection is due, which will send */
@@ -26,9 +27,21 @@ export class Redundancy {
 
   /** @param {string} mid @param {number} depth  frames before its own in each packet of that m-line */
   ask(mid, depth) {
+    this.#depths.set(mid, depth);
+    this.apply();
+  }
+
+  /** After each negotiation: a new peer connection, too, has the path that the server judged. */
+  apply() {
     for (const [transceiver, port] of this.#ports) {
-      if (transceiver.mid === mid) port.postMessage(depth);
+      const depth = this.#depths.get(transceiver.mid ?? "");
+      if (depth !== undefined) port.postMessage(depth);
     }
+  }
+
+  /** A new session: the server has asked for nothing yet. */
+  forget() {
+    this.#depths.clear();
   }
 
   /** @param {Iterable<RTCRtpTransceiver>} transceivers  of a peer connection that is closed */
