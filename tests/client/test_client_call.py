@@ -379,8 +379,7 @@ async def test_a_file_is_played_into_a_room_and_recorded_from_it(
         parts = [r.to_ndarray()[0] for f in container.decode(audio=0) for r in resampler.resample(f)]
     sound = np.concatenate(parts)
     assert len(sound) / RATE == pytest.approx(3.0, abs=1.0)
-    middle = sound[len(sound) // 2 : len(sound) // 2 + RATE]
-    assert abs(strongest_hertz(middle.astype(float)) - 660) < 4
+    assert abs(strongest_hertz(sound.astype(float)) - 660) < 8  # the film begins anew, with a jump of phase
     if suffix != ".wav":
         with av.open(str(recording)) as container:
             pictures = list(container.decode(video=0))

