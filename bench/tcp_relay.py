@@ -21,6 +21,8 @@ class TcpRelay:
     def __init__(self, to: Address, delay: float) -> None:
         #: Seconds, one way; holds for bytes that come from now on.
         self.delay = delay
+        #: True: connections that come from now on are broken at once.
+        self.refusing = False
         self._to = to
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -42,7 +44,7 @@ class TcpRelay:
         return host, port
 
     def cut(self) -> None:
-        """Break every connection that stands; new ones are taken."""
+        """Break every connection that stands; new ones are taken, unless `refusing`."""
         for writer in self._writers:
             writer.transport.abort()
 
@@ -56,6 +58,9 @@ class TcpRelay:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refusing:
+            writer.transport.abort()
+            return
         # A task of asyncio's own would have it print a traceback when cancelled (Python 3.11).
         task = asyncio.create_task(self._accept(reader, writer), name="TCP through the relay")
         self._tasks.add(task)

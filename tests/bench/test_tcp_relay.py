@@ -84,3 +84,16 @@ async def test_a_server_that_is_not_there_closes_the_connection() -> None:
         assert await reader.read() == b""
     writer.close()
     await relay.close()
+
+
+async def test_a_refusing_relay_lets_nobody_in_until_told_to(relay: TcpRelay) -> None:
+    relay.refusing = True
+    reader, writer = await asyncio.open_connection(*relay.address)
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
+    relay.refusing = False
+    reader, writer = await asyncio.open_connection(*relay.address)
+    writer.write(b"ping")
+    assert await reader.readexactly(4) == b"ping"
+    writer.close()

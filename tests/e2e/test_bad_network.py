@@ -127,8 +127,10 @@ async def test_an_ice_restart_of_a_page_interrupts_nothing(two: Two) -> None:
 async def test_a_broken_websocket_interrupts_no_media_and_comes_back(two: Two) -> None:
     stop = asyncio.Event()
     gaps = asyncio.create_task(longest_gaps(two, stop))
+    two.service.tcp.refusing = True
     two.service.tcp.cut()
     await until(two.ada, "clarion.state === 'reconnecting'")
+    two.service.tcp.refusing = False
     await until(two.ada, "clarion.state === 'joined'")
     await asyncio.sleep(0.5)
     stop.set()
