@@ -356,6 +356,8 @@ def carry_out(member: Member, command: protocol.Command) -> protocol.Reply:
             member.mute(command.publication, command.muted)
         case protocol.Watch():
             member.watch(command.publications)
+        case protocol.Send() | protocol.History():
+            raise RefusedError("unavailable", "This server keeps no messages.")
         case protocol.Ping() | protocol.Leave():
             pass
         case _:

@@ -1,4 +1,4 @@
-// A server inside the page: takes the place of WebSocket, speaks signaling/protocol.py, and answers offers with a
+// A server inside the page: takes the place of WebSocket, speaks signaling/protocol, and answers offers with a
 // second peer connection that sends drawn pictures and tones. For screens and failures that a real server shows
 // only on a bad day. Driven through window.fake.
 (() => {

@@ -1,5 +1,5 @@
 /**
- * The messages of the WebSocket, as JSDoc types: the page's view of `signaling/protocol.py`.
+ * The messages of the WebSocket, as JSDoc types: the page's view of `signaling/protocol`.
  *
  * @typedef {"audio" | "video"} Kind
  * @typedef {"microphone" | "camera" | "screen" | "screen-audio"} Source
@@ -9,13 +9,21 @@
  * @typedef {{canPublish: boolean, canSubscribe: boolean, roomAdmin: boolean}} Permissions
  * @typedef {{mid: string, publication: string | null, participant: string | null}} SlotAssignment
  * @typedef {{participant: string, level: number}} Speaker
+ * @typedef {{kind: "text", text: string}
+ *   | {kind: "reaction", emoji: string, message?: number, removed?: boolean}
+ *   | {kind: "json", topic: string, data: unknown}
+ *   | {kind: "bytes", topic: string, data: string}} Content
+ * @typedef {{number: number, key: string, at: number, sender: string, name: string, content: Content,
+ *   to?: string}} ChatMessage
  *
  * @typedef {{type: "joined", seq: number, room: string, session: string, you: Participant,
  *   participants: Participant[], permissions: Permissions, iceServers?: RTCIceServer[],
- *   resumeSeconds?: number}} Joined
+ *   resumeSeconds?: number, lastMessage?: number}} Joined
  * @typedef {{type: "resumed", seq: number, lastId: number}} Resumed
- * @typedef {{type: "reply", seq: number, re: number, sdp?: string, publication?: Publication}} Reply
- * @typedef {{type: "error", seq: number, re?: number, code: string, message: string}} ErrorMessage
+ * @typedef {{type: "reply", seq: number, re: number, sdp?: string, publication?: Publication,
+ *   number?: number, at?: number, messages?: ChatMessage[], more?: boolean}} Reply
+ * @typedef {{type: "error", seq: number, re?: number, code: string, message: string,
+ *   retryAfter?: number}} ErrorMessage
  * @typedef {{type: "participant-joined", seq: number, participant: Participant}} ParticipantJoined
  * @typedef {{type: "participant-left", seq: number, participant: string, reason: string}} ParticipantLeft
  * @typedef {{type: "participant-changed", seq: number, participant: string, connected: boolean}} ParticipantChanged
@@ -26,10 +34,11 @@
  * @typedef {{type: "speakers", seq: number, speakers: Speaker[]}} Speakers
  * @typedef {{type: "transport", seq: number, state: RTCPeerConnectionState}} Transport
  * @typedef {{type: "redundancy", seq: number, mid: string, depth?: number, copies?: number}} RedundancyAsked
+ * @typedef {{type: "message", seq: number, message: ChatMessage}} MessageSent
  * @typedef {{type: "closed", seq: number, reason: string}} Closed
  *
  * @typedef {ParticipantJoined | ParticipantLeft | ParticipantChanged | Published | Unpublished | Muted | Slots
- *   | Speakers | Transport | RedundancyAsked} RoomEvent
+ *   | Speakers | Transport | RedundancyAsked | MessageSent} RoomEvent
  * @typedef {Joined | Resumed | Reply | ErrorMessage | Closed | RoomEvent} ServerMessage
  *
  * @typedef {{type: "offer", sdp: string}
@@ -37,6 +46,8 @@
  *   | {type: "unpublish", publication: string}
  *   | {type: "mute", publication: string, muted: boolean}
  *   | {type: "watch", publications: string[] | null}
+ *   | {type: "send", key: string, content: Content, to?: string}
+ *   | {type: "history", after?: number, before?: number, limit?: number}
  *   | {type: "ping"}
  *   | {type: "leave"}} Command
  */

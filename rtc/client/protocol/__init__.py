@@ -1,0 +1,143 @@
+"""The messages of the signalling WebSocket, as far as the client uses them.
+
+The contract is the server's (`signaling/protocol`); a test encodes with one and decodes with the other.
+Unknown fields are ignored and unknown messages skipped, so that an older client works with a newer server.
+"""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import msgspec
+
+from rtc.client.protocol.base import (
+    MAX_MESSAGE_BYTES,
+    Command,
+    Event,
+    Message,
+    Participant,
+    Permissions,
+    Publication,
+    SlotAssignment,
+    Speaker,
+)
+from rtc.client.protocol.media import (
+    MediaEvent,
+    Mute,
+    Muted,
+    Offer,
+    Publish,
+    Published,
+    Redundancy,
+    Slots,
+    Speakers,
+    Transport,
+    Unpublish,
+    Unpublished,
+    Watch,
+)
+from rtc.client.protocol.messages import (
+    Bytes,
+    ChatMessage,
+    Content,
+    History,
+    Json,
+    MessageEvent,
+    MessageSent,
+    Reaction,
+    Send,
+    Text,
+)
+from rtc.client.protocol.session import (
+    Ack,
+    Closed,
+    Error,
+    Join,
+    Joined,
+    Leave,
+    ParticipantChanged,
+    ParticipantJoined,
+    ParticipantLeft,
+    Ping,
+    Reply,
+    Resume,
+    Resumed,
+    SessionEvent,
+)
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "Ack",
+    "Bytes",
+    "ChatMessage",
+    "Closed",
+    "Command",
+    "Content",
+    "Error",
+    "Event",
+    "History",
+    "Join",
+    "Joined",
+    "Json",
+    "Leave",
+    "MediaEvent",
+    "Message",
+    "MessageEvent",
+    "MessageSent",
+    "Mute",
+    "Muted",
+    "Offer",
+    "Participant",
+    "ParticipantChanged",
+    "ParticipantJoined",
+    "ParticipantLeft",
+    "Permissions",
+    "Ping",
+    "Publication",
+    "Publish",
+    "Published",
+    "Reaction",
+    "Redundancy",
+    "Reply",
+    "Resume",
+    "Resumed",
+    "Send",
+    "ServerMessage",
+    "SessionEvent",
+    "SlotAssignment",
+    "Slots",
+    "Speaker",
+    "Speakers",
+    "Text",
+    "Transport",
+    "Unpublish",
+    "Unpublished",
+    "Watch",
+    "decode",
+    "encode",
+]
+
+ServerMessage = SessionEvent | MediaEvent | MessageEvent
+
+_KNOWN = frozenset(str(kind.__struct_config__.tag) for kind in get_args(ServerMessage))
+_decoder = msgspec.json.Decoder(ServerMessage)
+_envelope = msgspec.json.Decoder(dict[str, Any])
+_encoder = msgspec.json.Encoder()
+
+
+def decode(text: str | bytes) -> ServerMessage | int:
+    """Parse a message of the server; of an unknown type, only its `seq`. Raises msgspec.DecodeError."""
+    try:
+        message: ServerMessage = _decoder.decode(text)
+        return message
+    except msgspec.ValidationError:
+        envelope = _envelope.decode(text)
+        if envelope.get("type") in _KNOWN:
+            raise
+        seq = envelope.get("seq", 0)
+        return seq if isinstance(seq, int) else 0
+
+
+def encode(message: Message) -> str:
+    """Write a message as JSON."""
+    return _encoder.encode(message).decode()

@@ -1,0 +1,89 @@
+"""Media: offers, publications, slots, and what the server sees of them."""
+
+from __future__ import annotations
+
+from rtc.client.protocol.base import Command, Event, Publication, SlotAssignment, Speaker
+
+
+class Offer(Command, tag="offer"):
+    """An SDP offer."""
+
+    sdp: str
+
+
+class Publish(Command, tag="publish"):
+    """Offer the track of an m-line to the room."""
+
+    mid: str
+    source: str
+    muted: bool = False
+
+
+class Unpublish(Command, tag="unpublish"):
+    """Withdraw a publication."""
+
+    publication: str
+
+
+class Mute(Command, tag="mute"):
+    """Mute or unmute a publication."""
+
+    publication: str
+    muted: bool
+
+
+class Watch(Command, tag="watch"):
+    """Video publications wanted, most wanted first; None lets the server choose."""
+
+    publications: tuple[str, ...] | None = None
+
+
+class Published(Event, tag="published"):
+    """A participant offers a track."""
+
+    participant: str
+    publication: Publication
+
+
+class Unpublished(Event, tag="unpublished"):
+    """A participant withdrew a track."""
+
+    participant: str
+    publication: str
+
+
+class Muted(Event, tag="muted"):
+    """A participant muted or unmuted a track."""
+
+    participant: str
+    publication: str
+    muted: bool
+
+
+class Slots(Event, tag="slots"):
+    """What each slot carries now."""
+
+    slots: tuple[SlotAssignment, ...]
+
+
+class Speakers(Event, tag="speakers"):
+    """Who is speaking, loudest first."""
+
+    speakers: tuple[Speaker, ...]
+
+
+class Redundancy(Event, tag="redundancy"):
+    """How the server asks for m-line `mid` to be sent."""
+
+    mid: str
+    depth: int = 0
+    copies: int = 1
+
+
+class Transport(Event, tag="transport"):
+    """State of our media transport as the server sees it."""
+
+    state: str
+
+
+MediaEvent = Published | Unpublished | Muted | Slots | Speakers | Redundancy | Transport

@@ -1,0 +1,24 @@
+"""What all messages have in common."""
+
+from __future__ import annotations
+
+import msgspec
+
+MAX_MESSAGE_BYTES = 256 * 1024
+"""Longest WebSocket message, bytes: an offer with 60 m-lines of Chromium is about 180 kB."""
+
+
+class Message(msgspec.Struct, rename="camel", tag_field="type", omit_defaults=True):
+    """Base of all messages."""
+
+
+class Numbered(Message):
+    """Base of the commands: numbered by the client, answered by the server with a reply or an error."""
+
+    id: int
+
+
+class Event(Message, kw_only=True):
+    """Base of what the server sends; `seq` is set when it is put into the session's log."""
+
+    seq: int = 0

@@ -1,0 +1,93 @@
+"""Media: offers, publications, slots, and what the server sees of them."""
+
+from __future__ import annotations
+
+from signaling.protocol.base import Event, Numbered
+from signaling.protocol.values import Publication, SlotAssignment, Source, Speaker, TransportState
+
+
+class Offer(Numbered, tag="offer"):
+    """The client's SDP offer: first, renegotiation, or ICE restart. Reply: `answer`."""
+
+    sdp: str
+
+
+class Publish(Numbered, tag="publish"):
+    """Offer the track of m-line `mid` of the last offer to the room. Reply: `publication`."""
+
+    mid: str
+    source: Source
+    muted: bool = False
+
+
+class Unpublish(Numbered, tag="unpublish"):
+    """Withdraw a publication of one's own."""
+
+    publication: str
+
+
+class Mute(Numbered, tag="mute"):
+    """Mute or unmute a publication of one's own; the server itself stops forwarding what is muted."""
+
+    publication: str
+    muted: bool
+
+
+class Watch(Numbered, tag="watch"):
+    """Publications wanted in this session's video slots, most wanted first; None: the server chooses."""
+
+    publications: tuple[str, ...] | None = None
+
+
+class Published(Event, tag="published"):
+    """A participant offers a track."""
+
+    participant: str
+    publication: Publication
+
+
+class Unpublished(Event, tag="unpublished"):
+    """A participant withdrew a track."""
+
+    participant: str
+    publication: str
+
+
+class Muted(Event, tag="muted"):
+    """A participant muted or unmuted a track."""
+
+    participant: str
+    publication: str
+    muted: bool
+
+
+class Slots(Event, tag="slots"):
+    """What each slot of this session carries now, all slots listed."""
+
+    slots: tuple[SlotAssignment, ...]
+
+
+class Speakers(Event, tag="speakers"):
+    """Who is speaking, loudest first; of the moment (`seq` 0), at most five a second and only on change."""
+
+    speakers: tuple[Speaker, ...]
+
+
+class Redundancy(Event, tag="redundancy"):
+    """How the server asks for m-line `mid` to be sent, for the loss that it sees there."""
+
+    mid: str
+    depth: int = 0
+    """Redundant frames in a packet (RED, RFC 2198)."""
+    copies: int = 1
+    """How often each packet is sent, some milliseconds apart."""
+
+
+class Transport(Event, tag="transport"):
+    """State of this session's media transport; on `failed` make a new peer connection."""
+
+    state: TransportState
+
+
+MediaCommand = Offer | Publish | Unpublish | Mute | Watch
+MediaEvent = Published | Unpublished | Muted | Slots | Speakers | Redundancy | Transport

@@ -1,0 +1,140 @@
+"""The session itself: joining, resuming, leaving, answers, and who else is there."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from signaling.protocol.base import Event, Message, Numbered
+from signaling.protocol.messages import ChatMessage
+from signaling.protocol.values import IceServer, Participant, Permissions, Publication
+
+ErrorCode = Literal[
+    "bad-message",      # not JSON, unknown type, or a field of the wrong shape
+    "bad-sdp",          # the offer cannot be understood or accepted
+    "bad-state",        # the command does not fit now: a second join, publish before an offer …
+    "not-found",        # no such publication, m-line or room
+    "not-permitted",    # the token does not allow it
+    "unauthorized",     # no token, or one that is expired, revoked or forged
+    "room-full",        # the room has as many participants as it may
+    "server-full",      # the server has as many participants as it may, or is draining
+    "gone",             # the session to resume has ended
+    "rate-limited",     # too many commands in too short a time
+    "too-large",        # a message or a list is longer than allowed
+    "conflict",         # the key of a message was used for another one
+    "unavailable",      # the server cannot store it now; may be tried again
+    "internal",         # a fault of the server, logged there
+]
+
+
+class Join(Message, tag="join"):
+    """First message of a new session: enter `room` under `name`. Answered by `joined` or a last `error`."""
+
+    room: str
+    name: str
+    token: str = ""
+    kind: Literal["web", "python"] = "web"
+
+
+class Resume(Message, tag="resume"):
+    """First message of a new connection of an old session. Answered by `resumed`, or `error` code `gone`."""
+
+    session: str
+    """The secret of the session, from `joined`."""
+    ack: int = 0
+    """The last `seq` received: later events are sent again."""
+
+
+class Ack(Message, tag="ack"):
+    """All events up to and including `seq` have arrived. Not numbered, not answered."""
+
+    seq: int
+
+
+class Ping(Numbered, tag="ping"):
+    """Is the connection alive? Reply: empty. Sent when nothing has been heard for some seconds."""
+
+
+class Leave(Numbered, tag="leave"):
+    """Leave the room and end the session."""
+
+
+class Joined(Event, tag="joined"):
+    """The session stands: who you are, who is there, what you may do."""
+
+    room: str
+    session: str
+    """Secret with which a new connection resumes this session."""
+    you: Participant
+    participants: tuple[Participant, ...]
+    """Everybody else."""
+    permissions: Permissions
+    ice_servers: tuple[IceServer, ...] = ()
+    resume_seconds: float = 30.0
+    """How long the session waits for a lost connection to come back."""
+    last_message: int = 0
+    """Number of the last message of the room: what comes later comes by itself, what came before by `history`."""
+
+
+class Resumed(Event, tag="resumed"):
+    """The session goes on; what was missed follows. `last_id` is the last command that was carried out."""
+
+    last_id: int
+
+
+class Reply(Event, tag="reply"):
+    """Command `re` was carried out."""
+
+    re: int
+    sdp: str = ""
+    """To `offer`: the answer."""
+    publication: Publication | None = None
+    """To `publish`: the new publication."""
+    number: int = 0
+    """To `send`: the number of the message."""
+    at: float = 0.0
+    """To `send`: when the server took it, Unix time in seconds."""
+    messages: tuple[ChatMessage, ...] = ()
+    """To `history`."""
+    more: bool = False
+    """To `history`: there are more in the span asked for."""
+
+
+class Error(Event, tag="error"):
+    """Command `re` was refused, or with `re` 0 the connection itself."""
+
+    code: ErrorCode
+    message: str
+    re: int = 0
+    retry_after: float = 0.0
+    """Seconds after which the same may be accepted; 0: never, or nobody knows."""
+
+
+class Closed(Event, tag="closed"):
+    """The session has ended; the connection closes after this."""
+
+    reason: Literal["left", "replaced", "removed", "timeout", "shutdown", "too-slow", "protocol-error"]
+
+
+class ParticipantJoined(Event, tag="participant-joined"):
+    """Somebody entered."""
+
+    participant: Participant
+
+
+class ParticipantLeft(Event, tag="participant-left"):
+    """Somebody left for good."""
+
+    participant: str
+    reason: Literal["left", "timeout", "removed", "closed"]
+
+
+class ParticipantChanged(Event, tag="participant-changed"):
+    """Somebody's connection was lost, or came back."""
+
+    participant: str
+    connected: bool
+
+
+SessionMessage = Join | Resume | Ack
+SessionCommand = Ping | Leave
+SessionEvent = Joined | Resumed | Reply | Error | Closed | ParticipantJoined | ParticipantLeft | ParticipantChanged

@@ -1,0 +1,63 @@
+"""Values inside messages."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["audio", "video"]
+Source = Literal["microphone", "camera", "screen", "screen-audio"]
+ParticipantKind = Literal["web", "python", "whip"]
+TransportState = Literal["new", "connecting", "connected", "disconnected", "failed", "closed"]
+
+
+class Publication(msgspec.Struct, rename="camel", frozen=True):
+    """A track that a participant offers to the room."""
+
+    id: str
+    kind: Kind
+    source: Source
+    muted: bool = False
+
+
+class Participant(msgspec.Struct, rename="camel", frozen=True):
+    """Somebody in the room, as the others see them."""
+
+    id: str
+    name: str
+    kind: ParticipantKind = "web"
+    connected: bool = True
+    """False while the participant's connection is away and may yet come back."""
+    publications: tuple[Publication, ...] = ()
+
+
+class Permissions(msgspec.Struct, rename="camel", frozen=True):
+    """What this session may do; named as in LiveKit's grants."""
+
+    can_publish: bool = True
+    can_subscribe: bool = True
+    room_admin: bool = False
+
+
+class IceServer(msgspec.Struct, rename="camel", frozen=True):
+    """An entry of RTCConfiguration.iceServers."""
+
+    urls: tuple[str, ...]
+    username: str = ""
+    credential: str = ""
+
+
+class SlotAssignment(msgspec.Struct, rename="camel", frozen=True):
+    """What the m-line `mid` of this session carries now; no publication: nothing."""
+
+    mid: str
+    publication: str | None = None
+    participant: str | None = None
+
+
+class Speaker(msgspec.Struct, rename="camel", frozen=True):
+    """Somebody heard in the last moment; `level` in dBov, 0 is loudest, -127 silence (RFC 6464)."""
+
+    participant: str
+    level: int
