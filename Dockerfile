@@ -22,7 +22,10 @@ ENV PATH=/opt/clarion/bin:$PATH \
     HOME=/tmp \
     CLARION_HTTP_HOST=0.0.0.0 \
     CLARION_HTTP_PORT=8080 \
-    CLARION_UDP_PORT=7882
+    CLARION_UDP_PORT=7882 \
+    CLARION_DATA_DIR=/data
+RUN install -d -o 10001 -g 10001 -m 700 /data
+VOLUME /data
 # A number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 WORKDIR /tmp

@@ -47,7 +47,7 @@ async def service(*, rtt: float = 0.0) -> AsyncIterator[Service]:
     """
     port = _free_port()
     env = {key: value for key, value in os.environ.items() if not key.startswith("CLARION_")}
-    env |= {"CLARION_HTTP_PORT": "0", "CLARION_UDP_PORT": str(port), "CLARION_PUBLIC_IPS": NEAR}
+    env |= {"CLARION_HTTP_PORT": "0", "CLARION_UDP_PORT": str(port), "CLARION_PUBLIC_IPS": NEAR, "CLARION_DATA_DIR": ""}
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("clarion")), "serve", env=env | {"PYTHONUNBUFFERED": "1"},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

@@ -10,14 +10,19 @@ from rtc import sfu
 from signaling import health, pages, websocket, whip
 from signaling.broadcasts import Broadcasts
 from signaling.config import Settings
-from signaling.keys import BROADCASTS, DIRECTORY, METRICS, NODE, SESSIONS, SETTINGS
+from signaling.keys import BROADCASTS, DATABASE, DIRECTORY, METRICS, NODE, SESSIONS, SETTINGS
 from signaling.metrics import Metrics
 from signaling.rooms import Directory, Limits
 from signaling.security.middleware import middlewares
 from signaling.session import Sessions
+from signaling.store import messages, sessions
+from signaling.store.database import Database
 
 MAX_BODY_BYTES = 256 * 1024
 """Longest body of an HTTP request: an SDP offer, as in `signaling.protocol`."""
+
+SCHEMAS = (messages.SCHEMA, sessions.SCHEMA)
+"""The tables of every module that keeps something."""
 
 StartNode = Callable[[sfu.NodeSettings], Awaitable[sfu.Node]]
 
@@ -25,11 +30,13 @@ StartNode = Callable[[sfu.NodeSettings], Awaitable[sfu.Node]]
 def create_app(settings: Settings, *, start_node: StartNode | None = None) -> web.Application:
     """The service as an aiohttp application; `start_node` stands in for the media node in tests.
 
-    When the application starts it raises OSError if the media port cannot be had.
+    When the application starts it raises DatabaseError if its data cannot be used, and OSError if the media port
+    cannot be had.
     """
     app = web.Application(middlewares=middlewares(settings), client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
     app[METRICS] = Metrics()
+    app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_media(start_node or sfu.Node.start))
     app.on_shutdown.append(_shut_down)
     app.router.add_get("/ws", websocket.handle)
@@ -37,6 +44,14 @@ def create_app(settings: Settings, *, start_node: StartNode | None = None) -> we
     pages.setup(app)
     whip.setup(app)
     return app
+
+
+async def _database(app: web.Application) -> AsyncIterator[None]:
+    app[DATABASE] = await Database.open(app[SETTINGS].data_dir, SCHEMAS)
+    try:
+        yield
+    finally:
+        await app[DATABASE].close()
 
 
 def _media(start_node: StartNode) -> Callable[[web.Application], AsyncIterator[None]]:

@@ -70,9 +70,24 @@ class Settings(BaseSettings):
         (),
         description="Addresses or networks of proxies whose X-Forwarded-For, -Proto and -Host are believed.",
     )
+    data_dir: Path | None = Field(
+        Path("clarion-data"),
+        description="Directory for what must survive a restart: messages, bans, sessions; made if it is not there. "
+        "Empty: nothing is kept.",
+    )
     max_rooms: int = Field(1000, ge=1, description="Most rooms at one time.")
     max_participants: int = Field(1000, ge=1, description="Most participants and viewers on this server.")
     max_participants_per_room: int = Field(200, ge=1, description="Most of them in one room.")
+    message_hours: float = Field(
+        24.0, gt=0, le=87600, description="How long messages of a room are kept, in hours; late joiners see them."
+    )
+    messages_per_room: int = Field(10_000, ge=1, description="Messages that a room keeps at most.")
+    messages_per_second: float = Field(
+        5.0, gt=0, description="Messages that one participant may send, after a burst of ten seconds' worth."
+    )
+    message_bytes: int = Field(
+        16_384, ge=1, le=131_072, description="Longest content of a message, bytes of JSON."
+    )
     resume_seconds: float = Field(
         30.0, ge=1, le=3600, description="How long a lost connection may take to come back."
     )
@@ -116,7 +131,7 @@ class Settings(BaseSettings):
         except (ValueError, RecursionError):
             raise ValueError("this must be a JSON list of objects with `urls`") from None
 
-    @field_validator("drain_seconds", "tls_cert", "tls_key", mode="before")
+    @field_validator("drain_seconds", "tls_cert", "tls_key", "data_dir", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

@@ -10,6 +10,7 @@ from signaling.config import Settings
 from signaling.metrics import Metrics
 from signaling.rooms import Directory
 from signaling.session import Sessions
+from signaling.store.database import Database
 
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
@@ -17,3 +18,4 @@ NODE: web.AppKey[sfu.Node] = web.AppKey("node", sfu.Node)
 DIRECTORY: web.AppKey[Directory] = web.AppKey("directory", Directory)
 SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions", Sessions)
 BROADCASTS: web.AppKey[Broadcasts] = web.AppKey("broadcasts", Broadcasts)
+DATABASE: web.AppKey[Database] = web.AppKey("database", Database)

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from signaling.config import ConfigError, Settings
 from signaling.keys import BROADCASTS, DIRECTORY, METRICS, NODE, SESSIONS
+from signaling.store.database import DatabaseError
 
 SHUTDOWN_SECONDS = 8.0
 """How long open connections may take to end after everybody has been told."""
@@ -30,6 +31,8 @@ async def serve(
     try:
         try:
             await runner.setup()
+        except DatabaseError as error:
+            raise ConfigError(str(error)) from error
         except OSError as error:
             raise ConfigError(
                 _cannot_listen(f"UDP port {settings.udp_port} on {settings.media_host}", "UDP_PORT", error)

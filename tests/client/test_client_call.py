@@ -41,7 +41,7 @@ SECONDS = 15.0
 
 @pytest.fixture
 async def server() -> AsyncIterator[str]:
-    http = TestServer(create_app(Settings(http_port=0, udp_port=0)))
+    http = TestServer(create_app(Settings(http_port=0, udp_port=0, data_dir=None)))
     await http.start_server()
     yield str(http.make_url("/")).rstrip("/")
     await http.close()

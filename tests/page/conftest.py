@@ -66,7 +66,7 @@ PHONE = {"width": 390, "height": 844}
 def server() -> Iterator[str]:
     """The address of a running service with a free HTTP and a free media port."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("CLARION_")}
-    env |= {"CLARION_HTTP_PORT": "0", "CLARION_UDP_PORT": "0", "PYTHONUNBUFFERED": "1"}
+    env |= {"CLARION_HTTP_PORT": "0", "CLARION_UDP_PORT": "0", "CLARION_DATA_DIR": "", "PYTHONUNBUFFERED": "1"}
     command = [str(Path(sys.executable).with_name("clarion")), "serve"]
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None

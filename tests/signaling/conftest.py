@@ -111,7 +111,7 @@ async def serve(aiohttp_client: Any) -> Serve:
     """Start a server; the arguments are settings."""
 
     async def start(**settings: object) -> Service:
-        loaded = load(settings)
+        loaded = load({"data_dir": "", **settings})
         app = create_app(loaded, start_node=FakeNode.start)  # type: ignore[arg-type]
         return Service(await aiohttp_client(TestServer(app, access_log=None)), loaded)
 

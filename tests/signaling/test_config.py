@@ -157,7 +157,8 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")}
     return subprocess.run(
         [sys.executable, "-c", "from signaling.cli import main; main()", *arguments],
-        env={**environment, **variables}, capture_output=True, text=True, timeout=30, check=False,
+        env={**environment, "CLARION_DATA_DIR": "", **variables},
+        capture_output=True, text=True, timeout=30, check=False,
     )
 
 

@@ -28,7 +28,8 @@ async def serving(*flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process
     """A running service and its address."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PROGRAM, "serve", "--http-port", "0", "--udp-port", "0", *flags,
-        env={name: value for name, value in os.environ.items() if not name.startswith("CLARION_")},
+        env={name: value for name, value in os.environ.items() if not name.startswith("CLARION_")}
+        | {"CLARION_DATA_DIR": ""},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )
     assert process.stdout is not None
@@ -75,7 +76,7 @@ async def test_a_media_port_in_use_is_a_sentence_and_code_2() -> None:
         taken.bind(("127.0.0.1", 0))
         port = str(taken.getsockname()[1])
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", PROGRAM, "serve", "--http-port", "0", "--udp-port", port,
+            sys.executable, "-c", PROGRAM, "serve", "--http-port", "0", "--udp-port", port, "--data-dir", "",
             cwd=Path(__file__).parents[2], stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )
         _, errors = await asyncio.wait_for(process.communicate(), 30)

@@ -58,7 +58,7 @@ async def test_at_the_end_everybody_is_told_and_the_media_stop(serve: Serve) -> 
 
 
 async def test_the_server_runs_until_it_is_told_to_stop() -> None:
-    settings = load({"http_port": "0", "udp_port": "0"})
+    settings = load({"http_port": "0", "udp_port": "0", "data_dir": ""})
     app = create_app(settings, start_node=FakeNode.start)  # type: ignore[arg-type]
     started: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
     stop = Stop()

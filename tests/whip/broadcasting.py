@@ -50,7 +50,7 @@ class Service:
 @asynccontextmanager
 async def serving(**settings: object) -> AsyncIterator[Service]:
     """Start a server on loopback with these settings."""
-    app = create_app(load({"http_port": 0, "udp_port": 0, **settings}))
+    app = create_app(load({"http_port": 0, "udp_port": 0, "data_dir": "", **settings}))
     server = TestServer(app, access_log=None)
     await server.start_server()
     try:
