@@ -1,6 +1,6 @@
 """A session: one participant's numbered events and commands, which outlive the connection that carries them.
 
-`EventLog` and `TokenBucket` are plain values: no task, no clock.
+`EventLog` is a plain value: no task, no clock.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import msgspec
 import structlog
 
+from rtc.bucket import TokenBucket
 from signaling import protocol
 from signaling.metrics import Metrics
 from signaling.rooms import Directory, LeaveReason, Member
@@ -71,25 +72,6 @@ class EventLog:
     def get(self, seq: int) -> str | None:
         """Event `seq` as JSON; None when it is forgotten or still to come."""
         return self._kept.get(seq)
-
-
-class TokenBucket:
-    """`rate` tokens a second flow in, at most `burst` are held."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._tokens = burst
-        self._filled_at = float("-inf")
-
-    def take(self, *, now: float) -> bool:
-        """Take one token; False when there is none."""
-        self._tokens = min(self._burst, self._tokens + self._rate * max(0.0, now - self._filled_at))
-        self._filled_at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 class Connection(Protocol):

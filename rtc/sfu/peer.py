@@ -47,6 +47,7 @@ class Peer:
         self.events = events
         self.can_publish = can_publish
         self.can_subscribe = can_subscribe
+        """These two change with `set_permissions`."""
         self.slots: dict[str, Slot] = {}
         """By MID, in the order of the offer."""
         self.carried: dict[str, str | None] = {}
@@ -155,7 +156,12 @@ class Peer:
         return ice.local_ufrag, ice.local_pwd, ice.remote_ufrag, ice.remote_pwd
 
     def publish(self, mid: str, *, publication_id: str, muted: bool = False) -> Publication:
-        """Offer what is sent on m-line `mid` to the room. Raises LookupError for an m-line that does not send."""
+        """Offer what is sent on m-line `mid` to the room.
+
+        Raises LookupError for an m-line that does not send, PermissionError for a peer that may not publish.
+        """
+        if not self.can_publish:
+            raise PermissionError(f"peer {self.id} may not publish")
         source = self._intake.sources.get(mid)
         if source is None:
             raise LookupError(f"m-line {mid!r} is not one that the client sends on")
@@ -179,6 +185,17 @@ class Peer:
         self.watched = None if publications is None else tuple(publications)
         self.follow = follow
         self._room.assign(self)
+
+    def set_permissions(self, *, can_publish: bool, can_subscribe: bool, can_publish_data: bool) -> None:
+        """Change what this peer may do, at once and without a new offer.
+
+        Who may no longer publish has its publications withdrawn; who may no longer subscribe, empty slots.
+        """
+        self.can_publish, self.can_subscribe = can_publish, can_subscribe
+        self._room.channels.allow(self.id, can_publish_data)
+        if not can_publish:
+            self._room.withdraw(self)
+        self._room.assign_all()
 
     def receive_srtp(self, inbox: Inbox, i: int, source: bytes, *, now: float) -> None:
         """Take a media datagram (the port calls this)."""
@@ -276,6 +293,8 @@ class Peer:
         return self._link
 
     def _agree(self, offer: Offer, refused: frozenset[str], *, one_stream: bool) -> tuple[AnsweredMedia, ...]:
+        # A WHIP or WHEP session goes one way for life; what others may do can change without a new offer.
+        sends, receives = (self.can_subscribe, self.can_publish) if one_stream else (True, True)
         answered: list[AnsweredMedia] = []
         published: list[PublishedMedia] = []
         kept: dict[str, Slot] = {}
@@ -283,8 +302,8 @@ class Peer:
             slot = self._slot_for(offered) if offered.receives and offered.mid not in refused else None
             agreed = answer_media(
                 offered,
-                send=self.can_subscribe and slot is not None,
-                receive=self.can_publish,
+                send=sends and slot is not None,
+                receive=receives,
                 ssrc=None if slot is None else slot.ssrc,
                 rtx_ssrc=None if slot is None else slot.rtx_ssrc,
                 cname=self.id,

@@ -48,7 +48,7 @@ class Room:
         self.peers: dict[str, Peer] = {}
         self.publications: dict[str, Publication] = {}
         self.speakers = Speakers()
-        self.channels = Channels()
+        self.channels = Channels(port.now)
         self._port = port
         self._by_source: dict[Source, Publication] = {}
         self._next_judgement = 0.0
@@ -98,6 +98,11 @@ class Room:
             self.look_after(publication.source)
         self.assign_all()
 
+    def withdraw(self, peer: Peer) -> None:
+        """Withdraw all that a peer publishes; the slots are filled anew by whoever calls."""
+        for publication in [p for p in self.publications.values() if p.peer_id == peer.id]:
+            self._withdraw(publication)
+
     def withdraw_lost(self, peer: Peer) -> None:
         """Withdraw what a peer published on m-lines that its latest offer no longer sends on."""
         for publication in [p for p in self.publications.values() if p.peer_id == peer.id]:
@@ -108,8 +113,7 @@ class Room:
         """Take a peer and all that it publishes out of the room."""
         if self.peers.pop(peer.id, None) is None:
             return
-        for publication in [p for p in self.publications.values() if p.peer_id == peer.id]:
-            self._withdraw(publication)
+        self.withdraw(peer)
         self.channels.remove(peer.id)
         self.assign_all()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 
-from signaling.session import TokenBucket
+from rtc.bucket import TokenBucket
 
 REQUESTS_PER_SECOND = 20.0
 REQUEST_BURST = 200.0

@@ -1,4 +1,4 @@
-"""The log of a session and its token bucket, which know no clock and no socket."""
+"""The log of a session, which knows no clock and no socket."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from signaling.protocol import ParticipantChanged, ParticipantLeft, Unpublished
-from signaling.session import EventLog, LogFullError, TokenBucket
+from signaling.session import EventLog, LogFullError
 
 MAX_EVENTS = 8
 MAX_CHARACTERS = 600
@@ -87,16 +87,3 @@ def test_the_number_of_an_event_is_in_its_text() -> None:
     assert json.loads(log.get(1) or "") == {
         "type": "participant-changed", "participant": "a", "connected": False, "seq": 1,
     }
-
-
-def test_a_bucket_lets_a_burst_through_and_then_the_rate() -> None:
-    bucket = TokenBucket(rate=2, burst=3)
-    assert [bucket.take(now=100.0) for _ in range(4)] == [True, True, True, False]
-    assert [bucket.take(now=100.5) for _ in range(2)] == [True, False]
-    assert [bucket.take(now=1000.0) for _ in range(4)] == [True, True, True, False]
-
-
-def test_a_clock_that_goes_back_gives_no_tokens() -> None:
-    bucket = TokenBucket(rate=1, burst=1)
-    assert bucket.take(now=10.0)
-    assert not bucket.take(now=5.0)
