@@ -84,7 +84,7 @@ class Tone(MediaStreamTrack):
             raise MediaStreamError
         now = asyncio.get_running_loop().time()
         self._start = now if self._start is None else self._start
-        await asyncio.sleep(self._start + self._samples / RATE - now)
+        await asyncio.sleep(self._start + self._samples / RATE - now)  # the pace of a sound card
         wave = np.sin(2 * np.pi * self._hertz * (np.arange(960) + self._samples) / RATE) * 9000
         frame = av.AudioFrame.from_ndarray(wave.astype(np.int16)[None], format="s16", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = RATE, self._samples, Fraction(1, RATE)
@@ -111,6 +111,32 @@ class Picture(MediaStreamTrack):
         picture[:] = self._colour
         x = self._count * 8 % 280
         picture[200:, x : x + 40] = 255
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts, frame.time_base = self._count * 6000, Fraction(1, 90000)
+        self._count += 1
+        return frame
+
+
+class Bars(MediaStreamTrack):
+    """Three upright bars, each red, green or blue (0, 1, 2), and a moving square, 15 pictures a second."""
+
+    kind = "video"
+
+    def __init__(self, colours: tuple[int, int, int]) -> None:
+        super().__init__()
+        self._bars = np.zeros((240, 336, 3), np.uint8)
+        for index, colour in enumerate(colours):
+            self._bars[:, index * 112 : index * 112 + 112, colour] = 220
+        self._count = 0
+
+    async def recv(self) -> av.VideoFrame:
+        """The next picture. Raises MediaStreamError after stop()."""
+        await asyncio.sleep(1 / 15)
+        if self.readyState != "live":
+            raise MediaStreamError
+        picture = self._bars.copy()
+        x = self._count * 7 % 300
+        picture[200:220, x : x + 20] = 255
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         frame.pts, frame.time_base = self._count * 6000, Fraction(1, 90000)
         self._count += 1

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from aiohttp.test_utils import TestServer
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
 from rich.console import Console
 
+from bench.people import RATE, Bars, Tone
 from rtc.client import (
     Call,
     ConnectionChanged,
@@ -34,7 +34,6 @@ from rtc.client.recorder import FileWriter
 from signaling.app import create_app
 from signaling.config import Settings
 
-RATE = 48000
 SECONDS = 15.0
 """Longest wait for anything."""
 
@@ -53,56 +52,6 @@ async def everything_is_stopped() -> AsyncIterator[None]:
     yield
     left = [task.get_name() for task in asyncio.all_tasks() - before]
     assert not [name for name in left if name.startswith(("signalling", "media", "publish", "recorder"))]
-
-
-class Tone(MediaStreamTrack):
-    """A sine of `hertz`, in real time."""
-
-    kind = "audio"
-
-    def __init__(self, hertz: float) -> None:
-        super().__init__()
-        self.hertz = hertz
-        self._samples = 0
-        self._start: float | None = None
-
-    async def recv(self) -> av.AudioFrame:
-        if self.readyState != "live":
-            raise MediaStreamError
-        now = asyncio.get_running_loop().time()
-        self._start = now if self._start is None else self._start
-        await asyncio.sleep(max(0.0, self._start + self._samples / RATE - now))
-        time = (np.arange(960) + self._samples) / RATE
-        wave = (np.sin(2 * np.pi * self.hertz * time) * 9000).astype(np.int16)
-        frame = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = RATE, self._samples, Fraction(1, RATE)
-        self._samples += 960
-        return frame
-
-
-class Bars(MediaStreamTrack):
-    """Three colour bars in the order of `colours` (0 red, 1 green, 2 blue), 20 pictures a second."""
-
-    kind = "video"
-
-    def __init__(self, colours: tuple[int, int, int]) -> None:
-        super().__init__()
-        self._colours = colours
-        self._count = 0
-
-    async def recv(self) -> av.VideoFrame:
-        await asyncio.sleep(0.05)
-        if self.readyState != "live":
-            raise MediaStreamError
-        picture = np.zeros((240, 320, 3), dtype=np.uint8)
-        for index, colour in enumerate(self._colours):
-            picture[:, index * 106 : index * 106 + 107, colour] = 220
-        x = self._count * 7 % 300
-        picture[200:220, x : x + 20] = 255
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        frame.pts, frame.time_base = self._count * 4500, Fraction(1, 90000)
-        self._count += 1
-        return frame
 
 
 def strongest_hertz(wave: np.ndarray) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from fractions import Fraction
 from typing import Any
 
 import aiohttp
@@ -15,14 +14,14 @@ import numpy as np
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.mediastreams import MediaStreamTrack
 
+from bench.people import RATE
 from rtc.client import Call, RemoteTrack
 from signaling.app import create_app
 from signaling.config import load
 from signaling.keys import BROADCASTS, DIRECTORY
 
-RATE = 48000
 SECONDS = 20.0
 """Longest wait for anything."""
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -88,53 +87,6 @@ def fragment(ufrag: str = UFRAG, pwd: str = PWD, *candidates: str) -> str:
         *(f"a=candidate:{candidate}" for candidate in candidates),
     ]  # fmt: skip
     return "".join(f"{line}\r\n" for line in lines)
-
-
-class Tone(MediaStreamTrack):
-    """A sine of `hertz`, in real time."""
-
-    kind = "audio"
-
-    def __init__(self, hertz: float) -> None:
-        super().__init__()
-        self._hertz = hertz
-        self._samples = 0
-        self._start: float | None = None
-
-    async def recv(self) -> av.AudioFrame:
-        if self.readyState != "live":
-            raise MediaStreamError
-        now = asyncio.get_running_loop().time()
-        self._start = now if self._start is None else self._start
-        await asyncio.sleep(max(0.0, self._start + self._samples / RATE - now))  # the pace of a sound card
-        time = (np.arange(960) + self._samples) / RATE
-        wave = (np.sin(2 * np.pi * self._hertz * time) * 9000).astype(np.int16)
-        frame = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = RATE, self._samples, Fraction(1, RATE)
-        self._samples += 960
-        return frame
-
-
-class Bars(MediaStreamTrack):
-    """Three bars, each red, green or blue (0, 1, 2), 15 pictures a second."""
-
-    kind = "video"
-
-    def __init__(self, colours: tuple[int, int, int]) -> None:
-        super().__init__()
-        self._picture = np.zeros((240, 336, 3), dtype=np.uint8)
-        for index, colour in enumerate(colours):
-            self._picture[:, index * 112 : index * 112 + 112, colour] = 220
-        self._count = 0
-
-    async def recv(self) -> av.VideoFrame:
-        await asyncio.sleep(1 / 15)  # the pace of a camera
-        if self.readyState != "live":
-            raise MediaStreamError
-        frame = av.VideoFrame.from_ndarray(self._picture, format="rgb24")
-        frame.pts, frame.time_base = self._count * 6000, Fraction(1, 90000)
-        self._count += 1
-        return frame
 
 
 async def hear(track: Any, hertz: float) -> None:

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import aiohttp
 import aioice.ice
 import pytest
-from broadcasting import SDP, SECONDS, Bars, Service, StockPeer, Tone, ffmpeg, hear, offer, see, serving, track_of
+from broadcasting import SDP, SECONDS, Service, StockPeer, ffmpeg, hear, offer, see, serving, track_of
 
+from bench.people import Bars, Tone
 from rtc.client import ParticipantJoined, ParticipantLeft, join
 
 
