@@ -31,7 +31,8 @@ class StreamClock:
 
     def __init__(self, sender: SenderClock, clock_rate: int) -> None:
         self._sender = sender
-        self._clock_rate = clock_rate
+        self.rate = clock_rate
+        """Hz."""
         self._report: tuple[float, int] | None = None
         self._packet: tuple[float, int] | None = None
 
@@ -56,4 +57,15 @@ class StreamClock:
             moment, timestamp = self._packet
         else:
             return None
-        return (timestamp + round((now - moment) * self._clock_rate)) & 0xFFFFFFFF
+        return (timestamp + round((now - moment) * self.rate)) & 0xFFFFFFFF
+
+    def moment_of(self, timestamp: int) -> float | None:
+        """When of ours this timestamp near the last reported one was sampled; None before a sender report.
+
+        All streams of one publisher have the same error, so that differences between them are exact.
+        """
+        if self._report is None or self._sender.offset is None:
+            return None
+        sampled, reported = self._report
+        ticks = (timestamp - reported + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        return sampled + self._sender.offset + ticks / self.rate

@@ -15,14 +15,21 @@ DEFAULT_RTT_SECONDS = 0.2
 """Assumed until a round trip was measured: generous, since a needless repeat costs a key frame."""
 
 
+class KeyframeCadence:
+    """When one publisher's encoder was last asked: the simulcast encodings of a track share it."""
+
+    def __init__(self) -> None:
+        self.asked_at: float | None = None
+
+
 class KeyframeRequester:
     """Merges the wishes of all listeners of one source into as few requests as possible."""
 
-    def __init__(self) -> None:
+    def __init__(self, cadence: KeyframeCadence | None = None) -> None:
         self.requests = 0
         """Key frames asked for since the start, repeats of a lost request not counted."""
         self._wanted = False
-        self._asked_at: float | None = None
+        self._cadence = cadence or KeyframeCadence()
         self._unanswered_since: float | None = None
 
     @property
@@ -43,8 +50,9 @@ class KeyframeRequester:
         """True when a request is to be sent now."""
         if not self._wanted:
             return False
-        if self._asked_at is None or now - self._asked_at >= MIN_INTERVAL_SECONDS:
-            self._asked_at = self._unanswered_since = now
+        asked_at = self._cadence.asked_at
+        if asked_at is None or now - asked_at >= MIN_INTERVAL_SECONDS:
+            self._cadence.asked_at = self._unanswered_since = now
             self.requests += 1
             return True
         repeat = max(MIN_REPEAT_SECONDS, REPEAT_RTTS * (DEFAULT_RTT_SECONDS if rtt is None else rtt))

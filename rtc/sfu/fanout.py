@@ -7,6 +7,7 @@ from struct import Struct
 import numpy as np
 import numpy.typing as npt
 
+from rtc.repair.clock import StreamClock
 from rtc.repair.history import History
 from rtc.repair.redundancy import Protection
 from rtc.transport.batch import OUTBOX_ROWS
@@ -36,6 +37,12 @@ OPUS_FRAME = 960
 
 SILENT_FRAMES = 3
 """What a jitter buffer conceals with is the last 60 ms that it played, at most."""
+
+MAX_UNDER_WAY = 2.0
+"""Seconds that a packet may have been under way at most to be placed in time by what its publisher reports."""
+
+MAX_AHEAD = 0.1
+"""Seconds that it may seem to come before it was sampled: clocks drift."""
 
 Layout = tuple[tuple[str, int], ...]
 """URI and id of the extensions that a group of listeners agreed on."""
@@ -96,8 +103,8 @@ class Fanout:
     every packet from there on with the same shift of sequence number and timestamp until it is detached.
     """
 
-    def __init__(self, clock_rate: int, history: History[SourcePacket]) -> None:
-        self.clock_rate = clock_rate
+    def __init__(self, clock: StreamClock, history: History[SourcePacket]) -> None:
+        self.clock = clock
         self.waiting: dict[Slot, None] = {}
         self.packets = 0
         """Packets forwarded since the start, each counted once."""
@@ -273,9 +280,11 @@ class Fanout:
             if payload_type is None or not slot.outlet.open:
                 continue
             del self.waiting[slot]
+            slot.start_on(self)
             timestamp = slot.last_timestamp
             if slot.last_time is not None:
-                timestamp += max(1, round((now - slot.last_time) * self.clock_rate))
+                passed = self._sampled(packet.timestamp, now) - slot.last_time
+                timestamp += max(1, round(passed * self.clock.rate))
             self._legs[slot] = Leg(
                 slot=slot,
                 first=packet.sequence,
@@ -289,6 +298,11 @@ class Fanout:
             self._latest_first = packet.sequence
             self._groups = None
 
+    def _sampled(self, timestamp: int, arrived: float) -> float:
+        """When of ours a packet was sampled; near its arrival, whatever its publisher's reports say."""
+        moment = self.clock.moment_of(timestamp)
+        return arrived if moment is None or not -MAX_UNDER_WAY <= moment - arrived <= MAX_AHEAD else moment
+
     def _stop(self, slot: Slot) -> None:
         leg = self._legs.pop(slot, None)
         if leg is None:
@@ -296,7 +310,7 @@ class Fanout:
         slot.packets, slot.octets = self.sent(leg)
         slot.last_sequence = self.highest + leg.sequence_delta
         slot.last_timestamp = self.outgoing_timestamp(leg, self._last_timestamp)
-        slot.last_time = self._last_time
+        slot.last_time = self._sampled(self._last_timestamp, self._last_time)
         self._groups = None
 
     def _regroup(self) -> None:

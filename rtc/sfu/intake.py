@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rtc.repair.clock import SenderClock
+from rtc.repair.keyframes import KeyframeCadence
 from rtc.wire.errors import WireError
-from rtc.wire.extensions import AUDIO_LEVEL, find, iterate
+from rtc.wire.extensions import AUDIO_LEVEL, iterate, unpack_text
 from rtc.wire.red import RedBlock, unpack
 from rtc.wire.rtp import RtpHeader, parse_rtp
 
@@ -38,8 +40,8 @@ class Intake:
     """The publishing m-lines of one peer and their sources."""
 
     def __init__(self, drops: Counter[str], *, copies: bool) -> None:
-        self.sources: dict[str, Source] = {}
-        """By MID; a source outlives renegotiation."""
+        self.sources: dict[tuple[str, str], Source] = {}
+        """By MID and, of simulcast, RID; a source outlives renegotiation."""
         self._media: dict[str, PublishedMedia] = {}
         self._streams: dict[int, tuple[PublishedMedia, Source]] = {}
         self._clock = SenderClock()
@@ -57,20 +59,29 @@ class Intake:
         self._media = {media.mid: media for media in agreed}
         self.sources = {}
         for media in agreed:
-            source = before.get(media.mid)
-            if source is None or source.kind != media.kind:
-                source = Source(media.kind, media.mid, self._clock, copies=self._copies)
-            self.sources[media.mid] = source
+            cadence = KeyframeCadence()
+            for rid in media.rids or ("",):
+                source = before.get((media.mid, rid))
+                if source is None or source.kind != media.kind:
+                    source = Source(
+                        media.kind, media.mid, self._clock, copies=self._copies, rid=rid, cadence=cadence
+                    )
+                self.sources[media.mid, rid] = source
         # Browsers name the m-line in the first packets of an SSRC only: what was learned from them stays.
         self._streams = {
             ssrc: (self._media[source.mid], source)
             for ssrc, (_, source) in known.items()
-            if self.sources.get(source.mid) is source
+            if self.sources.get((source.mid, source.rid)) is source
         }
         for media in agreed:
-            for ssrc in (*media.ssrcs, *media.rtx_ssrcs.values()):
-                self._streams[ssrc] = (media, self.sources[media.mid])
-        return [source for mid, source in before.items() if self.sources.get(mid) is not source]
+            if not media.rids:
+                for ssrc in (*media.ssrcs, *media.rtx_ssrcs.values()):
+                    self._streams[ssrc] = (media, self.sources[media.mid, ""])
+        return [source for key, source in before.items() if self.sources.get(key) is not source]
+
+    def encodings(self, mid: str) -> tuple[Source, ...]:
+        """What is sent on one m-line: its simulcast encodings in the order of the offer, or its only source."""
+        return tuple(source for source in self.sources.values() if source.mid == mid)
 
     def by_ssrc(self, ssrc: int) -> Source | None:
         """The source that currently sends with this SSRC."""
@@ -83,7 +94,6 @@ class Intake:
             header = parse_rtp(data)
             entry = self._streams.get(header.ssrc) or self._identify(header, data)
             if entry is None:
-                self._drops["rtp-unknown-ssrc"] += 1
                 return None
             media, source = entry
             carried, level = self._extensions(header, data, media)
@@ -141,25 +151,38 @@ class Intake:
         return tuple(carried), level
 
     def _identify(self, header: RtpHeader, data: memoryview) -> tuple[PublishedMedia, Source] | None:
-        """Find the m-line of a new SSRC by its MID, without one by a payload type that only one has (RFC 8843 9.2)."""
-        if len(self._streams) >= MAX_SSRCS:
-            return None
-        mid = self._mid(header, data)
-        candidates = [
-            media for media in self._media.values()
-            if header.payload_type in media.formats and mid in (None, media.mid)
-        ]
+        """Find the m-line of a new SSRC by its MID, without one by a payload type that only one has (RFC 8843 9.2).
+
+        Of simulcast the RID tells which encoding it is, for RTX that of what it repairs (RFC 8852).
+        """
+        candidates = []
+        if len(self._streams) < MAX_SSRCS:
+            named = dict(iterate(
+                header.extension_profile,
+                data[header.extension_offset : header.extension_offset + header.extension_length],
+            ))
+            candidates = [
+                media for media in self._media.values()
+                if header.payload_type in media.formats
+                and _text(named, media.mid_extension) in ("", media.mid)
+            ]
         if len(candidates) != 1:
+            self._drops["rtp-unknown-ssrc"] += 1
             return None
         media = candidates[0]
-        entry = self._streams[header.ssrc] = (media, self.sources[media.mid])
+        rid = ""
+        if media.rids:
+            is_repair = media.formats[header.payload_type].rtx
+            rid = _text(named, media.repaired_rid_extension if is_repair else media.rid_extension)
+        source = self.sources.get((media.mid, rid))
+        if source is None:
+            self._drops["rtp-unknown-rid"] += 1
+            return None
+        entry = self._streams[header.ssrc] = (media, source)
         return entry
 
-    def _mid(self, header: RtpHeader, data: memoryview) -> str | None:
-        block = data[header.extension_offset : header.extension_offset + header.extension_length]
-        for media in self._media.values():
-            if media.mid_extension is None:
-                continue
-            value = find(header.extension_profile, block, media.mid_extension)
-            return None if value is None else value.decode("ascii", "replace")
-        return None
+
+def _text(named: Mapping[int, bytes], identifier: int | None) -> str:
+    """Value of a header extension that names something; empty where it is absent."""
+    value = None if identifier is None else named.get(identifier)
+    return "" if value is None else unpack_text(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtc.wire.extensions import MID
+from rtc.wire.extensions import MID, REPAIRED_RID, RID
 from rtc.wire.sdp import AnsweredMedia, OfferedMedia
 
 from .packet import CARRIED, codec_key
@@ -31,6 +31,10 @@ class PublishedMedia:
     carried: dict[int, str]
     """Header extension ids that are passed on, with their URIs."""
     mid_extension: int | None
+    rid_extension: int | None
+    repaired_rid_extension: int | None
+    rids: tuple[str, ...]
+    """Simulcast encodings in the order of the offer (RFC 8853); empty for a single one."""
     ssrcs: tuple[int, ...]
     rtx_ssrcs: dict[int, int]
 
@@ -50,6 +54,9 @@ class PublishedMedia:
             formats=formats,
             carried={number: uri for uri, number in answered.extensions.items() if uri in CARRIED},
             mid_extension=answered.extensions.get(MID),
+            rid_extension=answered.extensions.get(RID),
+            repaired_rid_extension=answered.extensions.get(REPAIRED_RID),
+            rids=answered.rids,
             ssrcs=offered.ssrcs,
             rtx_ssrcs=dict(offered.rtx_ssrcs),
         )

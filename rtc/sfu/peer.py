@@ -32,6 +32,9 @@ from .source import Source
 if TYPE_CHECKING:
     from .room import PeerEvents, Room
 
+MAX_ENCODINGS = 4
+"""Simulcast encodings taken of one m-line; browsers send three at most."""
+
 JUDGEMENT_SECONDS = 0.5
 """Between two looks at what the path from and to a peer loses."""
 
@@ -162,10 +165,10 @@ class Peer:
         """
         if not self.can_publish:
             raise PermissionError(f"peer {self.id} may not publish")
-        source = self._intake.sources.get(mid)
-        if source is None:
+        encodings = self._intake.encodings(mid)
+        if not encodings:
             raise LookupError(f"m-line {mid!r} is not one that the client sends on")
-        publication = Publication(publication_id, self.id, mid, source.kind, source, muted)
+        publication = Publication(publication_id, self.id, mid, encodings[0].kind, encodings, muted)
         self._room.publish(publication)
         return publication
 
@@ -309,7 +312,7 @@ class Peer:
                 cname=self.id,
                 stream_id="slots" if one_stream else f"slot-{offered.mid}",
                 track_id=f"slot-{offered.mid}",
-                rids=(),  # one layer: a source is one stream
+                rids=offered.rids[:MAX_ENCODINGS] if len(offered.rids) > 1 else (),
                 reject=offered.mid in refused,
             )
             answered.append(agreed)
@@ -338,9 +341,7 @@ class Peer:
     def _drop_slots(self, slots: Sequence[Slot]) -> None:
         for slot in slots:
             del self.slots[slot.mid]
-            if slot.source is not None:
-                slot.source.fanout.detach(slot)
-                slot.source = None
+            slot.listen_to(None)
             self._past.packets_out[slot.kind] += slot.packets
             self._past.bytes_out[slot.kind] += slot.octets
 

@@ -9,14 +9,20 @@ from .source import Source
 
 @dataclass(slots=True)
 class Publication:
-    """What listeners choose from; its RTP is its source's."""
+    """What listeners choose from; its RTP is that of its sources."""
 
     id: str
     peer_id: str
     mid: str
     kind: str
-    source: Source
+    encodings: tuple[Source, ...]
+    """Its simulcast encodings in the order of the offer; mostly one."""
     muted: bool = False
+
+    @property
+    def source(self) -> Source:
+        """Its only source; the first encoding of simulcast."""
+        return self.encodings[0]
 
 
 @dataclass(slots=True, frozen=True)

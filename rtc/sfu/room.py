@@ -15,10 +15,14 @@ from .link import LinkState
 from .peer import Peer
 from .port import Port
 from .publication import Publication, SlotView
+from .selection import best_live
 from .source import Source
 
 SPEAKERS_SECONDS = 0.1
 """How often it is judged who speaks: often enough that a first word gets a slot."""
+
+SELECTION_SECONDS = 0.25
+"""How often the encodings that listeners receive are chosen anew."""
 
 OVERTAKING_LEVEL = 6
 """dB by which one speaker must be louder to be preferred to another, lest equals chase each other out of the slots."""
@@ -52,6 +56,7 @@ class Room:
         self._port = port
         self._by_source: dict[Source, Publication] = {}
         self._next_judgement = 0.0
+        self._next_selection = 0.0
         self._speaking: tuple[str, ...] = ()
         self._order: tuple[str, ...] = ()
 
@@ -80,7 +85,7 @@ class Room:
         if publication.source in self._by_source:
             raise ValueError(f"m-line {publication.mid!r} is published already")
         self.publications[publication.id] = publication
-        self._by_source[publication.source] = publication
+        self._by_source.update(dict.fromkeys(publication.encodings, publication))
         self.assign_all()
 
     def unpublish(self, publication_id: str) -> None:
@@ -95,7 +100,8 @@ class Room:
         if muted:
             self._silence(publication)
         else:
-            self.look_after(publication.source)
+            for source in publication.encodings:
+                self.look_after(source)
         self.assign_all()
 
     def withdraw(self, peer: Peer) -> None:
@@ -106,7 +112,7 @@ class Room:
     def withdraw_lost(self, peer: Peer) -> None:
         """Withdraw what a peer published on m-lines that its latest offer no longer sends on."""
         for publication in [p for p in self.publications.values() if p.peer_id == peer.id]:
-            if publication.source not in peer.sources:
+            if any(source not in peer.sources for source in publication.encodings):
                 self._withdraw(publication)
 
     def remove(self, peer: Peer) -> None:
@@ -170,6 +176,10 @@ class Room:
                 peer.tick(now)
             except Exception as fault:
                 self._port.report_fault(fault)
+        if now >= self._next_selection:
+            self._next_selection = now + SELECTION_SECONDS
+            for peer in self.peers.values():
+                self._select(peer, now)
         if now < self._next_judgement:
             return
         self._next_judgement = now + SPEAKERS_SECONDS
@@ -187,15 +197,17 @@ class Room:
 
     def _withdraw(self, publication: Publication) -> None:
         del self.publications[publication.id]
-        del self._by_source[publication.source]
-        self._port.repairs.pop(publication.source, None)
+        for source in publication.encodings:
+            del self._by_source[source]
+            self._port.repairs.pop(source, None)
         self._silence(publication)
 
     def _silence(self, publication: Publication) -> None:
         """Nothing more of it is forwarded for now."""
         self.speakers.forget(publication.id)
-        publication.source.fanout.hush(self._port.sender, now=self._port.now())
-        publication.source.fanout.suspend()
+        for source in publication.encodings:
+            source.fanout.hush(self._port.sender, now=self._port.now())
+            source.fanout.suspend()
 
     def _assign(self, peer: Peer, ranked: dict[str, list[Publication]]) -> None:
         changed = False
@@ -206,20 +218,31 @@ class Room:
             held = [peer.carried.get(slot.mid) for slot in slots]
             wanted = list(islice(self._wanted(peer, kind, ranked[kind]), len(slots)))
             for slot, before, after in zip(slots, held, assign(held, wanted), strict=True):
-                source = None if after is None else self.publications[after].source
-                if slot.source is not source:
-                    if slot.source is not None:
-                        slot.source.fanout.detach(slot)
-                    slot.source = source
-                if source is not None and source.fanout.leg(slot) is None:
-                    source.fanout.attach(slot)
-                    self.look_after(source)
+                encodings = () if after is None else self.publications[after].encodings
+                if not encodings:
+                    slot.listen_to(None)
+                elif slot.source not in encodings:
+                    slot.listen_to(best_live(encodings, now=self._port.now()))
+                if slot.source is not None and slot.source.fanout.leg(slot) is None:
+                    slot.source.fanout.attach(slot)
+                    self.look_after(slot.source)
                 if before != after:
                     peer.carried[slot.mid] = after
                     changed = True
         if changed or peer.carried.keys() != peer.slots.keys():
             peer.carried = {mid: peer.carried.get(mid) for mid in peer.slots}
             peer.events.slots_changed(self.slot_views(peer))
+
+    def _select(self, peer: Peer, now: float) -> None:
+        """Choose the encodings of simulcast that one listener receives."""
+        for slot in peer.slots.values():
+            publication = None if slot.source is None else self._by_source.get(slot.source)
+            if publication is None or publication.muted or len(publication.encodings) == 1:
+                continue
+            best = best_live(publication.encodings, now=now)
+            slot.move_to(best)
+            if slot.source is not best:
+                self.look_after(best)
 
     def _ranked(self) -> dict[str, list[Publication]]:
         """Publications of each kind, those first that everybody should have: not muted, and latest heard."""

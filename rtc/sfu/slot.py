@@ -15,6 +15,7 @@ from rtc.wire.sdp import Codec
 from .packet import codec_key, find_payload_type
 
 if TYPE_CHECKING:
+    from .fanout import Fanout
     from .source import Source
 
 RESEND_BURST = 128
@@ -70,6 +71,9 @@ class Slot:
         self.path = ReportedPath()
         self.extensions: dict[str, int] = {}
         self.source: Source | None = None
+        """What it receives, or waits for."""
+        self.upcoming: Source | None = None
+        """Another encoding of the same track that takes over with its next key frame."""
         self.packets = 0
         self.octets = 0
         self.resent = 0
@@ -78,7 +82,7 @@ class Slot:
         """Extended number last sent; starts below 2^15: SRTP cannot tell an early wrap (RFC 3711 3.3.1)."""
         self.last_timestamp = secrets.randbits(32)
         self.last_time: float | None = None
-        """When `last_timestamp` was sent; None before the first packet."""
+        """When `last_timestamp` was sampled, by our clock; None before the first packet."""
 
     def configure(self, codecs: tuple[Codec, ...], extensions: Mapping[str, int]) -> None:
         """Take over what the answer agreed on. A leg ends where that differs, or a packet sent again would too."""
@@ -97,6 +101,37 @@ class Slot:
             self.payload_types, self.rtx_payload_types, self.red_payload_type, self.extensions,
         ):
             self.source.fanout.suspend_one(self)
+
+    def listen_to(self, source: Source | None) -> None:
+        """From now on this and nothing else, as soon as it can start."""
+        for before in (self.source, self.upcoming):
+            if before is not None:
+                before.fanout.detach(self)
+        self.source, self.upcoming = source, None
+        if source is not None:
+            source.fanout.attach(self)
+
+    def move_to(self, source: Source) -> None:
+        """Another encoding of the same track: what comes now goes on until that one can start."""
+        if source is self.upcoming:
+            return
+        if self.source is None or self.source.fanout.leg(self) is None:
+            if source is not self.source:
+                self.listen_to(source)
+            return
+        if self.upcoming is not None:
+            self.upcoming.fanout.detach(self)
+            self.upcoming = None
+        if source is not self.source:
+            self.upcoming = source
+            source.fanout.attach(self)
+
+    def start_on(self, fanout: Fanout) -> None:
+        """What it has waited for starts (the fan-out calls this): what it has received until now ends."""
+        if self.upcoming is not None and self.upcoming.fanout is fanout:
+            before, self.source, self.upcoming = self.source, self.upcoming, None
+            if before is not None:
+                before.fanout.detach(self)
 
     @property
     def depth(self) -> int:

@@ -1,4 +1,4 @@
-"""The RTP of one publishing m-line as the server receives it: numbered, repaired, remembered, reported on."""
+"""The RTP of one publishing m-line, or encoding of simulcast, as it arrives: numbered, repaired, remembered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rtc.repair.clock import SenderClock, StreamClock
 from rtc.repair.history import History
-from rtc.repair.keyframes import KeyframeRequester
+from rtc.repair.keyframes import KeyframeCadence, KeyframeRequester
 from rtc.repair.nack import NackGenerator
 from rtc.repair.reception import Reception
 from rtc.repair.redundancy import MAX_COPIES, LossMeter, ProtectionController
@@ -46,19 +46,24 @@ assert HISTORY_PACKETS > MAX_LATE  # noqa: S101  a duplicate must be found in th
 
 
 class Source:
-    """What arrives on one m-line of a publisher, whatever SSRC it currently has."""
+    """What arrives on one m-line of a publisher, whatever SSRC it currently has; of simulcast, one encoding."""
 
-    def __init__(self, kind: str, mid: str, clock: SenderClock, *, copies: bool) -> None:
+    def __init__(
+        self, kind: str, mid: str, clock: SenderClock, *, copies: bool,
+        rid: str = "", cadence: KeyframeCadence | None = None,
+    ) -> None:
         self.kind = kind
         self.mid = mid
+        self.rid = rid
+        """Which simulcast encoding this is (RFC 8851); empty for the only one."""
         self.clock_rate = CLOCK_RATES[kind]
         self.ssrc: int | None = None
         self.nack = NackGenerator(deadline=AUDIO_NACK_SECONDS if kind == "audio" else VIDEO_NACK_SECONDS)
-        self.keyframes = KeyframeRequester()
+        self.keyframes = KeyframeRequester(cadence)
         self.history: History[SourcePacket] = History(HISTORY_PACKETS)
-        self.fanout = Fanout(self.clock_rate, self.history)
-        self.reception: Reception | None = None
         self.clock = StreamClock(clock, self.clock_rate)
+        self.fanout = Fanout(self.clock, self.history)
+        self.reception: Reception | None = None
         self.packets = 0
         self.octets = 0
         self.last_time = float("-inf")
@@ -85,7 +90,7 @@ class Source:
         """The m-line is now sent with this SSRC; False for a former one while another is alive (reordering)."""
         if ssrc == self.ssrc:
             return True
-        if ssrc in self._former_ssrcs and now - self.last_time < LIVE_SECONDS:
+        if ssrc in self._former_ssrcs and self.is_live(now=now):
             return False
         if self.ssrc is not None:
             self._former_ssrcs.add(self.ssrc)
@@ -166,6 +171,10 @@ class Source:
         self.keyframes.arrived()
         return True
 
+    def is_live(self, *, now: float) -> bool:
+        """Whether packets are coming."""
+        return now - self.last_time < LIVE_SECONDS
+
     @property
     def needs_start(self) -> bool:
         """Whether listeners of video wait for a key frame to begin with."""
@@ -175,7 +184,7 @@ class Source:
         """Whether to send a PLI now."""
         if self.needs_start:
             self.keyframes.want()
-        return now - self.last_time < LIVE_SECONDS and self.keyframes.due(now=now, rtt=rtt)
+        return self.is_live(now=now) and self.keyframes.due(now=now, rtt=rtt)
 
     def may_take(self, *, now: float) -> bool:
         """Police the publisher (a token bucket): what it sends is multiplied by its listeners."""

@@ -7,7 +7,13 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtc.repair.keyframes import MIN_INTERVAL_SECONDS, MIN_REPEAT_SECONDS, REPEAT_RTTS, KeyframeRequester
+from rtc.repair.keyframes import (
+    MIN_INTERVAL_SECONDS,
+    MIN_REPEAT_SECONDS,
+    REPEAT_RTTS,
+    KeyframeCadence,
+    KeyframeRequester,
+)
 
 
 def test_nobody_wants_none_is_asked_for() -> None:
@@ -55,3 +61,15 @@ def test_a_storm_of_wishes_asks_for_one_key_frame_a_second(events: list[tuple[fl
                 asked.append(now)
             answered = False
     assert all(later - earlier >= MIN_INTERVAL_SECONDS - 1e-9 for earlier, later in pairwise(asked))
+
+
+def test_the_encodings_of_a_track_are_asked_for_one_key_frame_a_second_together() -> None:
+    cadence = KeyframeCadence()
+    low, high = KeyframeRequester(cadence), KeyframeRequester(cadence)
+    low.want()
+    high.want()
+    assert low.due(now=10.0, rtt=5.0) and not high.due(now=10.0, rtt=5.0)
+    low.arrived()
+    assert not low.pending and high.pending
+    assert not high.due(now=10.9, rtt=5.0)
+    assert high.due(now=10.0 + MIN_INTERVAL_SECONDS, rtt=5.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rtc.sfu.intake import MAX_SSRCS, Intake
 from rtc.sfu.media import PublishedMedia
-from rtc.wire.extensions import AUDIO_LEVEL, MID, VIDEO_ORIENTATION
+from rtc.wire.extensions import AUDIO_LEVEL, MID, REPAIRED_RID, RID, VIDEO_ORIENTATION
 from rtc.wire.red import RedBlock, pack
 from rtc.wire.rtp import RtpPacket
 from rtc.wire.sdp import answer_media, parse_offer
@@ -47,6 +47,7 @@ a=rtpmap:97 rtx/90000
 a=fmtp:97 apt=96
 """
 MIC_SSRC, CAM_SSRC, RTX_SSRC = 11, 22, 23
+SIMULCAST = f"a=extmap:6 {RID}\na=extmap:7 {REPAIRED_RID}\na=rid:q send\na=rid:f send\na=simulcast:send q;f\n"
 DECLARED = f"a=ssrc-group:FID {CAM_SSRC} {RTX_SSRC}\na=ssrc:{CAM_SSRC} cname:c\na=ssrc:{RTX_SSRC} cname:c\n"
 
 
@@ -55,7 +56,7 @@ def agree(intake: Intake, text: str) -> None:
     for offered in parse_offer(text).media:
         answered = answer_media(
             offered, send=False, receive=True, ssrc=None, rtx_ssrc=None, cname="", stream_id="", track_id="",
-            reject=False,
+            rids=offered.rids, reject=False,
         )
         agreed.append(PublishedMedia.agree(offered, answered))
     intake.configure(agreed)
@@ -102,7 +103,7 @@ def test_a_retransmission_takes_the_place_of_what_was_lost(intake: Intake) -> No
     assert take(intake, 97, 502, RTX_SSRC, (9).to_bytes(2, "big") + b"future") is None
     for padding in (b"", b"\0"):
         assert take(intake, 97, 503, RTX_SSRC, padding) is None
-    assert intake.sources["cam"].packets == 3
+    assert intake.sources["cam", ""].packets == 3
 
 
 @pytest.mark.parametrize(("mid", "payload_type"), [("mic", 111), ("cam", 96)])
@@ -177,14 +178,14 @@ def test_only_agreed_extensions_of_the_right_length_pass(
 
 
 def test_sources_outlive_an_offer_and_end_with_their_m_line(intake: Intake) -> None:
-    mic, cam = intake.sources["mic"], intake.sources["cam"]
+    mic, cam = intake.sources["mic", ""], intake.sources["cam", ""]
     agreed = SESSION.replace("mic cam", "cam") + CAM
     agree(intake, agreed)
-    assert intake.sources == {"cam": cam}
+    assert intake.sources == {("cam", ""): cam}
     assert intake.by_ssrc(MIC_SSRC) is None
     assert take(intake, 111, 1, MIC_SSRC) is None
     agree(intake, SESSION + MIC + CAM)
-    assert intake.sources["cam"] is cam and intake.sources["mic"] is not mic
+    assert intake.sources["cam", ""] is cam and intake.sources["mic", ""] is not mic
 
 
 @given(st.one_of(st.binary(max_size=80), st.binary(max_size=60).map(lambda rest: b"\x90\x6f" + rest)))
@@ -202,3 +203,46 @@ def test_whatever_payload_a_known_stream_has_raises_nothing(payload_type: int, p
     agree(made, SESSION + MIC + CAM)
     for sequence in (1, 3, 2):
         take(made, payload_type, sequence, 5, payload, extensions={1: value} if value else {})
+
+
+@pytest.fixture
+def simulcast() -> Intake:
+    made = Intake(Counter(), copies=False)
+    agree(made, SESSION + MIC + CAM + SIMULCAST)
+    return made
+
+
+def test_encodings_are_told_apart_by_rid_and_their_repairs_by_the_repaired_rid(simulcast: Intake) -> None:
+    low, high = simulcast.encodings("cam")
+    for sequence in (1, 3):
+        take(simulcast, 96, sequence, 71, extensions={4: b"cam", 6: b"q"})
+        take(simulcast, 96, 500 + sequence, 72, extensions={4: b"cam", 6: b"f"})
+    for ssrc, rid, lost, source in ((81, b"q", 2, low), (82, b"f", 502, high)):
+        before = source.packets
+        take(simulcast, 97, 9, ssrc, lost.to_bytes(2, "big") + b"lost", extensions={4: b"cam", 7: rid})
+        assert source.packets == before + 1 == 3
+    assert (low.rid, low.ssrc, high.rid, high.ssrc) == ("q", 71, "f", 72)
+    agree(simulcast, SESSION + CAM + SIMULCAST)  # the learned SSRCs outlive a renegotiation
+    take(simulcast, 96, 4, 71)
+    assert low.packets == 4
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [{}, {4: b"cam"}, {4: b"cam", 6: b"x"}, {4: b"cam", 6: b""}, {4: b"cam", 6: b"\xff\xfe"}, {4: b"cam", 7: b"q"}],
+)  # fmt: skip
+def test_an_encoding_that_was_not_agreed_on_is_dropped_and_counted(
+    simulcast: Intake, extensions: dict[int, bytes]
+) -> None:
+    drops = simulcast._drops
+    for ssrc in range(1000, 1000 + 3 * MAX_SSRCS):
+        assert take(simulcast, 96, 1, ssrc, extensions=extensions) is None
+    assert drops["rtp-unknown-rid"] + drops["rtp-malformed"] == 3 * MAX_SSRCS
+    assert simulcast.ssrcs == ()
+
+
+def test_a_publisher_who_claims_an_encoding_with_ever_new_ssrcs_is_bounded(simulcast: Intake) -> None:
+    for ssrc in range(1000, 1000 + 3 * MAX_SSRCS):
+        take(simulcast, 96, 1, ssrc, extensions={4: b"cam", 6: b"q"})
+    assert len(simulcast.ssrcs) == MAX_SSRCS
+    assert [source.rid for source in simulcast.encodings("cam")] == ["q", "f"]

@@ -24,14 +24,14 @@ from rtc.transport.batch import Inbox
 from rtc.transport.dtls import SecureTransport
 from rtc.transport.srtp import SrtpSession
 from rtc.wire import rtcp
-from rtc.wire.extensions import AUDIO_LEVEL, MID
+from rtc.wire.extensions import AUDIO_LEVEL, MID, REPAIRED_RID, RID
 from rtc.wire.rtp import RtpPacket, is_rtcp
 from rtc.wire.sequence import Unwrapper
 
 SERVER = ("10.0.0.1", 7882)
 CLIENT_PORT = 40000
 OPUS, VP8, RTX, H264 = 111, 96, 97, 98
-MID_ID, LEVEL_ID = 4, 5
+MID_ID, LEVEL_ID, RID_ID, REPAIRED_RID_ID = 4, 5, 6, 7
 CHECK_SECONDS = 1.0
 CERTIFICATE = RTCCertificate.generateCertificate()  # one for all clients: making one takes time
 _BODY = struct.Struct(">HI")
@@ -72,6 +72,8 @@ class Track:
     number: int
     kind: str
     mid: str
+    rid: str = ""
+    """Of simulcast, which encoding: each is a track of its own here."""
     ssrc: int = field(default_factory=lambda: secrets.randbits(32))
     rtx_ssrc: int = field(default_factory=lambda: secrets.randbits(32))
     sequence: int = field(default_factory=lambda: secrets.randbits(16))
@@ -93,14 +95,17 @@ class Client(asyncio.DatagramProtocol):
     def __init__(
         self, net: Network, name: str, *, publish: Sequence[str] = ("audio",), audio_slots: int = 2,
         video_slots: int = 0, nack: bool = True, declare_ssrcs: bool = True,
-        fresh_certificate: bool = False, cipher: str = "",
+        fresh_certificate: bool = False, cipher: str = "", rids: Sequence[str] = ("",),
     ) -> None:
         self.net = net
         self.name = name
         self._certificate = RTCCertificate.generateCertificate() if fresh_certificate else CERTIFICATE
         self.address = net.address_of(len(net.clients) + 1)
         net.clients.append(self)
-        self.tracks = [Track(net.next_track(), kind, str(i)) for i, kind in enumerate(publish)]
+        self.tracks = [
+            Track(net.next_track(), kind, str(i), rid)
+            for i, kind in enumerate(publish) for rid in (rids if kind == "video" else ("",))
+        ]
         self.slot_kinds = {
             str(len(publish) + i): kind
             for i, kind in enumerate(["audio"] * audio_slots + ["video"] * video_slots)
@@ -162,13 +167,18 @@ class Client(asyncio.DatagramProtocol):
         fingerprint = next(f for f in self._certificate.getFingerprints() if f.algorithm == "sha-256")
         lines = [
             "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0",
-            "a=group:BUNDLE " + " ".join([*(t.mid for t in self.tracks), *self.slot_kinds]),
+            "a=group:BUNDLE " + " ".join([*dict.fromkeys(t.mid for t in self.tracks), *self.slot_kinds]),
             f"a=ice-ufrag:{self.ufrag}", f"a=ice-pwd:{self.pwd}",
             f"a=fingerprint:sha-256 {fingerprint.value}", "a=setup:actpass",
         ]
-        for track in self.tracks:
+        for mid in dict.fromkeys(track.mid for track in self.tracks):
+            encodings = [track for track in self.tracks if track.mid == mid]
+            track = encodings[0]
             lines += media_lines(track.kind, track.mid, "sendonly")
-            if self.declare_ssrcs:
+            if track.rid:
+                lines += [f"a=rid:{one.rid} send" for one in encodings]
+                lines.append("a=simulcast:send " + ";".join(one.rid for one in encodings))
+            elif self.declare_ssrcs:
                 if track.kind == "video":
                     lines.append(f"a=ssrc-group:FID {track.ssrc} {track.rtx_ssrc}")
                 lines += [f"a=ssrc:{track.ssrc} cname:c", f"a=ssrc:{track.rtx_ssrc} cname:c"][
@@ -206,8 +216,8 @@ class Client(asyncio.DatagramProtocol):
         self.peer = self.net.room.join(self.name, self)
         self.negotiate()
         if publish:
-            for track in self.tracks:
-                self.peer.publish(track.mid, publication_id=f"{self.name}-{track.mid}")
+            for mid in dict.fromkeys(track.mid for track in self.tracks):
+                self.peer.publish(mid, publication_id=f"{self.name}-{mid}")
         await self._start(connect=connect)
 
     async def connect(self) -> None:
@@ -266,6 +276,8 @@ class Client(asyncio.DatagramProtocol):
         """Send the next packet of a track."""
         place = len(track.sent)
         extensions = {MID_ID: track.mid.encode()}
+        if track.rid:
+            extensions[RID_ID] = track.rid.encode()
         if track.kind == "audio":
             extensions[LEVEL_ID] = bytes([0x80 | -track.level])
         packet = RtpPacket(
@@ -368,14 +380,17 @@ class Client(asyncio.DatagramProtocol):
     def _answer_nack(self, track: Track, packet: RtpPacket | None) -> None:
         if packet is None:
             return
-        if track.kind == "audio" or not self.declare_ssrcs:
+        if track.kind == "audio" or not (self.declare_ssrcs or track.rid):
             self.send_rtp(packet)
             return
         track.rtx_sequence += 1
+        extensions = {MID_ID: track.mid.encode()}
+        if track.rid:
+            extensions[REPAIRED_RID_ID] = track.rid.encode()
         self.send_rtp(
             RtpPacket(
                 RTX, track.rtx_sequence & 0xFFFF, packet.timestamp, track.rtx_ssrc, packet.marker,
-                packet.sequence_number.to_bytes(2, "big") + packet.payload, packet.extensions,
+                packet.sequence_number.to_bytes(2, "big") + packet.payload, extensions,
             )
         )
 
@@ -498,7 +513,8 @@ def media_lines(kind: str, mid: str, direction: str) -> list[str]:
     if kind == "audio":
         return [*lines, f"a=extmap:{LEVEL_ID} {AUDIO_LEVEL}", f"a=rtpmap:{OPUS} opus/48000/2"]
     return [
-        *lines, f"a=rtpmap:{VP8} VP8/90000", f"a=rtcp-fb:{VP8} nack", f"a=rtcp-fb:{VP8} nack pli",
+        *lines, f"a=extmap:{RID_ID} {RID}", f"a=extmap:{REPAIRED_RID_ID} {REPAIRED_RID}",
+        f"a=rtpmap:{VP8} VP8/90000", f"a=rtcp-fb:{VP8} nack", f"a=rtcp-fb:{VP8} nack pli",
         f"a=rtpmap:{RTX} rtx/90000", f"a=fmtp:{RTX} apt={VP8}",
         f"a=rtpmap:{H264} H264/90000", f"a=rtcp-fb:{H264} nack", f"a=rtcp-fb:{H264} nack pli",
         f"a=fmtp:{H264} level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
