@@ -1,0 +1,1 @@
+"""Calling a person: who is reachable, whose devices ring, and who answers."""
