@@ -11,8 +11,8 @@ const READING_INTERVAL = 100; // ms
 /** @type {AudioContext | undefined} */
 let shared;
 
-/** One context for all meters; it may only run after the user touched the page. */
-function context() {
+/** One context for all that is measured and played here; it may only run after the user touched the page. */
+export function audioContext() {
   if (!shared) {
     const fresh = new AudioContext();
     shared = fresh;
@@ -36,7 +36,7 @@ export class Meter {
    * @param {(level: number, speaking: boolean) => void} report  ten times a second; level 0..1
    */
   constructor(track, report) {
-    const audio = context();
+    const audio = audioContext();
     this.#clone = track.clone();
     this.#clone.enabled = true;
     this.#source = audio.createMediaStreamSource(new MediaStream([this.#clone]));
@@ -71,7 +71,7 @@ export class Meter {
  * @param {string} speaker  device id, empty: the system's
  */
 export async function playTestSound(speaker) {
-  const audio = context();
+  const audio = audioContext();
   await audio.resume();
   const output = audio.createMediaStreamDestination();
   const gain = new GainNode(audio, { gain: 0 });
