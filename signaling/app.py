@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 from aiohttp import web
 
 from rtc import sfu
-from signaling import health, pages, websocket, whip
+from signaling import health, pages, tokens, websocket, whip
 from signaling.broadcasts import Broadcasts
+from signaling.calls.exchange import Exchange
 from signaling.config import Settings
-from signaling.keys import BROADCASTS, DATABASE, DIRECTORY, METRICS, NODE, SESSIONS, SETTINGS
+from signaling.keys import BROADCASTS, DATABASE, DIRECTORY, EXCHANGE, METRICS, NODE, SESSIONS, SETTINGS
 from signaling.metrics import Metrics
 from signaling.rooms import Directory, Limits
 from signaling.security.middleware import middlewares
@@ -65,13 +67,15 @@ def _media(start_node: StartNode) -> Callable[[web.Application], AsyncIterator[N
         limits = Limits(settings.max_rooms, settings.max_participants, settings.max_participants_per_room)
         app[NODE] = node
         app[DIRECTORY] = Directory(node, limits, metrics)
-        app[SESSIONS] = Sessions(app[DIRECTORY], metrics, resume_seconds=settings.resume_seconds)
+        app[SESSIONS] = Sessions(metrics, resume_seconds=settings.resume_seconds)
         app[BROADCASTS] = Broadcasts(app[DIRECTORY])
+        app[EXCHANGE] = Exchange(room_token=partial(tokens.for_call, settings))
         metrics.add(lambda: health.collect(app))
         try:
             async with metrics.sampling():
                 yield
         finally:
+            app[EXCHANGE].close()
             await app[DIRECTORY].close()
             await node.close()
 

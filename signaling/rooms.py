@@ -100,6 +100,19 @@ class Member:
             publications=tuple(self.publications.values()),
         )
 
+    @property
+    def place(self) -> str:
+        """The room, for the log."""
+        return self.room.name
+
+    def set_connected(self, connected: bool) -> None:
+        """The signalling connection was lost or came back; the others are told."""
+        self.room.directory.set_connected(self, connected)
+
+    def leave(self, reason: LeaveReason) -> None:
+        """Leave the room; the others are told."""
+        self.room.directory.leave(self, reason)
+
     # --- what the member wants ----------------------------------------------------------------------------
 
     def answer(self, offer_sdp: str, *, whole: bool = False) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import structlog
 from aiohttp import web
 
+from signaling.calls.exchange import Line
 from signaling.config import ConfigError, Settings
 from signaling.keys import BROADCASTS, DIRECTORY, METRICS, NODE, SESSIONS
 from signaling.store.database import DatabaseError
@@ -82,6 +83,9 @@ async def drain(app: web.Application, seconds: float, stop: Stop) -> None:
     """Take nobody in any more; wait `seconds`, until all sessions have ended or the stop is forced."""
     sessions, broadcasts = app[SESSIONS], app[BROADCASTS]
     app[DIRECTORY].draining = True
+    for session in sessions:
+        if isinstance(session.party, Line):  # nobody can answer any more
+            sessions.end(session, "shutdown")
     app[METRICS].draining.set(1)
     left = len(sessions) + len(broadcasts)
     if not left or seconds <= 0:

@@ -1,4 +1,4 @@
-"""A session: one participant's numbered events and commands, which outlive the connection that carries them.
+"""A session: one client's numbered events and commands, which outlive the connection that carries them.
 
 `EventLog` is a plain value: no task, no clock.
 """
@@ -17,7 +17,7 @@ import structlog
 from rtc.bucket import TokenBucket
 from signaling import protocol
 from signaling.metrics import Metrics
-from signaling.rooms import Directory, LeaveReason, Member
+from signaling.rooms import LeaveReason
 
 MAX_KEPT_EVENTS = 1000
 MAX_KEPT_CHARACTERS = 1 << 20
@@ -87,15 +87,35 @@ class Connection(Protocol):
         """Send what is left, then `closed`, and close; from now on the session is not its concern."""
 
 
-class Session:
-    """One participant's session. Made by `Sessions.open`, ended by `Sessions.end`."""
+class Party(Protocol):
+    """Whom a session is for: a member of a room, or a line."""
 
-    def __init__(self, member: Member, metrics: Metrics, overflowed: Callable[[Session], None]) -> None:
+    @property
+    def id(self) -> str:
+        """Names it in the log."""
+
+    @property
+    def place(self) -> str:
+        """The room, in the log; "" outside of rooms."""
+
+    emit: Callable[[protocol.Event], None]
+
+    def set_connected(self, connected: bool) -> None:
+        """Its connection was lost, or came back."""
+
+    def leave(self, reason: LeaveReason) -> None:
+        """Its session has ended."""
+
+
+class Session:
+    """The session of one client. Made by `Sessions.open`, ended by `Sessions.end`."""
+
+    def __init__(self, party: Party, metrics: Metrics, overflowed: Callable[[Session], None]) -> None:
         self.id = secrets.token_hex(4)
         """For logs; says nothing about the secret."""
         self.secret = secrets.token_urlsafe(32)
         """Whoever knows it may resume the session."""
-        self.member = member
+        self.party = party
         self.log = EventLog()
         self.commands = TokenBucket(COMMANDS_PER_SECOND, COMMAND_BURST)
         self.last_id = 0
@@ -133,9 +153,8 @@ class Session:
 class Sessions:
     """All sessions of the server."""
 
-    def __init__(self, directory: Directory, metrics: Metrics, *, resume_seconds: float) -> None:
+    def __init__(self, metrics: Metrics, *, resume_seconds: float) -> None:
         self.resume_seconds = resume_seconds
-        self._directory = directory
         self._metrics = metrics
         self._sessions: dict[str, Session] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -148,12 +167,12 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
 
-    def open(self, member: Member) -> Session:
-        """A session for `member`, with nothing in its log yet."""
-        session = Session(member, self._metrics, self._overflowed)
+    def open(self, party: Party) -> Session:
+        """A session for `party`, with nothing in its log yet."""
+        session = Session(party, self._metrics, self._overflowed)
         self._sessions[session.secret] = session
         self._idle.clear()
-        member.emit = session.emit
+        party.emit = session.emit
         return session
 
     def find(self, secret: str) -> Session | None:
@@ -168,20 +187,20 @@ class Sessions:
         timer = self._timers.pop(session.secret, None)
         if timer:
             timer.cancel()
-        self._directory.set_connected(session.member, True)
+        session.party.set_connected(True)
 
     def detach(self, session: Session, connection: Connection) -> None:
         """`connection` is lost: wait for another, and end the session when none comes in time."""
         if session.connection is not connection or session.ended:
             return
         session.connection = None
-        self._directory.set_connected(session.member, False)
+        session.party.set_connected(False)
         self._timers[session.secret] = asyncio.get_running_loop().call_later(
             self.resume_seconds, self._expired, session
         )
 
     def end(self, session: Session, reason: CloseReason) -> None:
-        """End the session: the client is told, and the participant leaves the room."""
+        """End the session: the client is told, and its party leaves."""
         if session.ended:
             return
         session.ended = reason
@@ -192,7 +211,7 @@ class Sessions:
         connection, session.connection = session.connection, None
         if connection:
             connection.finish(reason)
-        self._directory.leave(session.member, _LEAVE_REASONS[reason])
+        session.party.leave(_LEAVE_REASONS[reason])
         if not self._sessions:
             self._idle.set()
 

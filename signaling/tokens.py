@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jwt
 import msgspec
 
 from signaling.config import Settings
-from signaling.names import InvalidNameError, room_name
+from signaling.names import InvalidNameError, participant_name, room_name
 
 ALGORITHM = "HS256"
 LEEWAY_SECONDS = 60
 """How far the clocks of this server and of whoever issued a token may be apart; as LiveKit."""
 MAX_TOKEN_LENGTH = 8192
-"""Characters; a token with every grant is about 500."""
+"""Characters; a token with every grant is about 500, one with a hundred contacts 4,000."""
+CALL_SECONDS = 12 * 3600.0
+"""How long the token for the room of a call opens it again, after a reload or a lost connection."""
+EVERYBODY = "*"
+"""In the claim `line.contacts`: whoever is reachable."""
 
 
 class TokenError(Exception):
@@ -44,6 +49,19 @@ class Grants:
     """Not shown to others."""
 
 
+@dataclass(frozen=True, slots=True)
+class LineGrants:
+    """Who somebody with a line is, and whom they may see and call."""
+
+    person: str
+    """The claim `sub`; on an open server made of the name."""
+    name: str
+    contacts: Mapping[str, str] = field(default_factory=dict)
+    """Names by id, "" where the issuer of the token gave none."""
+    everybody: bool = False
+    """Also everybody who is reachable."""
+
+
 class _Video(msgspec.Struct, rename="camel"):
     """The claim `video`."""
 
@@ -55,21 +73,23 @@ class _Video(msgspec.Struct, rename="camel"):
     hidden: bool = False
 
 
+class _Line(msgspec.Struct):
+    """The claim `line`: may be reachable, and call `contacts` (names by id; the id "*" is everybody)."""
+
+    contacts: dict[str, str] = {}
+
+
 class _Claims(msgspec.Struct):
     sub: str = ""
     name: str = ""
     video: _Video = msgspec.field(default_factory=_Video)
+    line: _Line | None = None
 
 
 def issue(secret: str, grants: Grants, *, ttl: float, now: float | None = None) -> str:
     """A token with `grants`, valid for `ttl` seconds from `now` (Unix time; None: the present)."""
-    issued = time.time() if now is None else now
     claims: dict[str, Any] = {
-        "sub": grants.identity or secrets.token_hex(8),
-        "jti": secrets.token_hex(8),
-        "iat": int(issued),
-        "nbf": int(issued),
-        "exp": int(issued + ttl),
+        **_who_and_when(grants.identity, ttl, now),
         "video": {
             "room": grants.room,
             "roomJoin": True,
@@ -84,21 +104,18 @@ def issue(secret: str, grants: Grants, *, ttl: float, now: float | None = None) 
     return jwt.encode(claims, secret, algorithm=ALGORITHM)
 
 
+def issue_line(secret: str, grants: LineGrants, *, ttl: float, now: float | None = None) -> str:
+    """A token with which `grants.person` is reachable, valid as in `issue`."""
+    contacts = {**grants.contacts, **({EVERYBODY: ""} if grants.everybody else {})}
+    claims = {
+        **_who_and_when(grants.person, ttl, now), "name": grants.name, "line": {"contacts": contacts},
+    }
+    return jwt.encode(claims, secret, algorithm=ALGORITHM)
+
+
 def verify(secret: str, token: str, room: str) -> Grants:
     """The grants of `token` for `room`. Raises TokenError; its text never repeats the token."""
-    if not token:
-        raise TokenError("unauthorized", "This server needs a token to join; ask for an invitation link.")
-    if len(token) > MAX_TOKEN_LENGTH:
-        raise TokenError("unauthorized", "The token is too long.")
-    try:
-        payload = jwt.decode(
-            token, secret, algorithms=[ALGORITHM], leeway=LEEWAY_SECONDS, options={"require": ["exp"]}
-        )
-        claims = msgspec.convert(payload, _Claims)
-    except jwt.ExpiredSignatureError as error:
-        raise TokenError("unauthorized", "The invitation has expired; ask for a new one.") from error
-    except (jwt.PyJWTError, msgspec.ValidationError, ValueError, RecursionError) as error:
-        raise TokenError("unauthorized", "The token is not valid here.") from error
+    claims = _claims(secret, token)
     video = claims.video
     if not video.room_join:
         raise TokenError("not-permitted", "The token does not allow joining a room.")
@@ -119,8 +136,71 @@ def verify(secret: str, token: str, room: str) -> Grants:
     )
 
 
+def verify_line(secret: str, token: str, name: str) -> LineGrants:
+    """Who is reachable with `token`, under `name` where it names nobody.
+
+    Raises TokenError, or InvalidNameError for a name that cannot be shown.
+    """
+    claims = _claims(secret, token)
+    if claims.line is None or not claims.sub:
+        raise TokenError("not-permitted", "The token does not make anybody reachable.")
+    contacts = claims.line.contacts
+    return LineGrants(
+        person=claims.sub,
+        name=participant_name(claims.name or name),
+        contacts={person: shown for person, shown in contacts.items() if person not in {EVERYBODY, claims.sub}},
+        everybody=EVERYBODY in contacts,
+    )
+
+
+def _who_and_when(identity: str, ttl: float, now: float | None) -> dict[str, Any]:
+    issued = time.time() if now is None else now
+    return {
+        "sub": identity or secrets.token_hex(8),
+        "jti": secrets.token_hex(8),
+        "iat": int(issued),
+        "nbf": int(issued),
+        "exp": int(issued + ttl),
+    }
+
+
+def _claims(secret: str, token: str) -> _Claims:
+    if not token:
+        raise TokenError("unauthorized", "This server needs a token to join; ask for an invitation link.")
+    if len(token) > MAX_TOKEN_LENGTH:
+        raise TokenError("unauthorized", "The token is too long.")
+    try:
+        payload = jwt.decode(
+            token, secret, algorithms=[ALGORITHM], leeway=LEEWAY_SECONDS, options={"require": ["exp"]}
+        )
+        return msgspec.convert(payload, _Claims)
+    except jwt.ExpiredSignatureError as error:
+        raise TokenError("unauthorized", "The invitation has expired; ask for a new one.") from error
+    except (jwt.PyJWTError, msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise TokenError("unauthorized", "The token is not valid here.") from error
+
+
 def authorize(settings: Settings, token: str, room: str) -> Grants:
     """What the bearer of `token` may do in `room`; on an open server, all but moderate. Raises TokenError."""
     if settings.open:
         return Grants(room=room)
     return verify(settings.secret.get_secret_value(), token, room)
+
+
+def authorize_line(settings: Settings, token: str, name: str) -> LineGrants:
+    """Who the bearer of `token` is; on an open server whoever the name says, and everybody sees everybody.
+
+    Raises TokenError and InvalidNameError.
+    """
+    if settings.open:
+        shown = participant_name(name)
+        return LineGrants(person=shown.casefold(), name=shown, everybody=True)
+    return verify_line(settings.secret.get_secret_value(), token, name)
+
+
+def for_call(settings: Settings, person: str, name: str, room: str) -> str:
+    """A token with which somebody joins the room of a call; empty where none is needed."""
+    if settings.open:
+        return ""
+    grants = Grants(room=room, identity=person, name=name)
+    return issue(settings.secret.get_secret_value(), grants, ttl=CALL_SECONDS)

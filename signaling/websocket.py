@@ -11,14 +11,15 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from signaling import protocol
+from signaling.calls.exchange import Line
 from signaling.config import Settings
-from signaling.keys import DIRECTORY, METRICS, SESSIONS, SETTINGS
+from signaling.keys import DIRECTORY, EXCHANGE, METRICS, SESSIONS, SETTINGS
 from signaling.metrics import Metrics
 from signaling.names import InvalidNameError, room_name
 from signaling.rooms import Member, RefusedError
 from signaling.security.origin import origin_allowed
-from signaling.session import CloseReason, Session, Sessions
-from signaling.tokens import TokenError, authorize
+from signaling.session import CloseReason, Party, Session, Sessions
+from signaling.tokens import TokenError, authorize, authorize_line
 
 FIRST_MESSAGE_SECONDS = 10.0
 """A connection that has not said by then who it is, is closed."""
@@ -94,7 +95,7 @@ class Connection:
         if session is None:
             return
         with structlog.contextvars.bound_contextvars(
-            room=session.member.room.name, participant=session.member.id, session=session.id
+            room=session.party.place, participant=session.party.id, session=session.id
         ):
             writer = asyncio.create_task(self._write(session), name="websocket writer")
             try:
@@ -152,10 +153,12 @@ class Connection:
         match message:
             case protocol.Join():
                 return self._join(message)
+            case protocol.Reach():
+                return self._reach(message)
             case protocol.Resume():
                 return self._resume(message)
             case _:
-                raise RefusedError("bad-state", "The first message must be `join` or `resume`.")
+                raise RefusedError("bad-state", "The first message must be `join`, `reach` or `resume`.")
 
     def _join(self, message: protocol.Join) -> Session:
         directory = self._request.app[DIRECTORY]
@@ -191,6 +194,23 @@ class Connection:
         self._carry(session)
         return session
 
+    def _reach(self, message: protocol.Reach) -> Session:
+        try:
+            grants = authorize_line(self._settings, message.token, message.name)
+        except InvalidNameError as error:
+            raise RefusedError("bad-message", str(error)) from error
+        except TokenError as error:
+            log.info("line refused", code=error.code, why=str(error), remote=self._request.remote)
+            raise RefusedError(error.code, str(error)) from error
+        if why := self._request.app[DIRECTORY].refusal():
+            raise RefusedError("server-full", why)
+        exchange = self._request.app[EXCHANGE]
+        line = exchange.open(grants)
+        session = self._sessions.open(line)
+        session.emit(exchange.greeting(line, session.secret, self._sessions.resume_seconds))
+        self._carry(session)
+        return session
+
     def _resume(self, message: protocol.Resume) -> Session:
         session = self._sessions.find(message.session)
         if session is None or not session.log.can_replay_after(message.ack):
@@ -201,7 +221,7 @@ class Connection:
         self._metrics.reconnects.labels("resumed").inc()
         self._greeting = protocol.Resumed(last_id=session.last_id)
         self._carry(session)
-        log.info("resumed", room=session.member.room.name, participant=session.member.id, session=session.id)
+        log.info("resumed", room=session.party.place, participant=session.party.id, session=session.id)
         return session
 
     def _carry(self, session: Session) -> None:
@@ -237,7 +257,7 @@ class Connection:
                     # Too many at once are left out: the next one covers them.
                     if allowed:
                         self._acknowledge(session, message.seq)
-                case protocol.Join() | protocol.Resume():
+                case protocol.Join() | protocol.Reach() | protocol.Resume():
                     self._bad(session, "this connection has a session already", code="bad-state")
                 case _:
                     self._command(session, message, allowed=allowed)
@@ -276,7 +296,7 @@ class Connection:
             refuse("rate-limited", "Too many commands at once; wait a second.")
             return
         try:
-            reply = carry_out(session.member, command)
+            reply = carry_out(session.party, command)
         except RefusedError as error:
             refuse(error.code, str(error))
             return
@@ -342,8 +362,15 @@ class Connection:
             transport.abort()
 
 
-def carry_out(member: Member, command: protocol.Command) -> protocol.Reply:
-    """Do what a participant asks for. Raises RefusedError."""
+def carry_out(party: Party, command: protocol.Command) -> protocol.Reply:
+    """Do what a client asks for. Raises RefusedError."""
+    if isinstance(party, Line):
+        return party.carry_out(command)
+    assert isinstance(party, Member)  # noqa: S101 - there are no others
+    return _carry_out(party, command)
+
+
+def _carry_out(member: Member, command: protocol.Command) -> protocol.Reply:
     sdp, publication = "", None
     match command:
         case protocol.Offer():
@@ -360,6 +387,11 @@ def carry_out(member: Member, command: protocol.Command) -> protocol.Reply:
             raise RefusedError("unavailable", "This server keeps no messages.")
         case protocol.Ping() | protocol.Leave():
             pass
+        case (
+            protocol.Ring() | protocol.Accept() | protocol.Decline() | protocol.HangUp()
+            | protocol.SetBusy() | protocol.CallHistory()
+        ):
+            raise RefusedError("bad-state", "This session is in a room; calling a person needs a line.")
         case _:
             assert_never(command)
     return protocol.Reply(re=command.id, sdp=sdp, publication=publication)

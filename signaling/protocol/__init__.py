@@ -15,6 +15,26 @@ from __future__ import annotations
 import msgspec
 
 from signaling.protocol.base import MAX_MESSAGE_BYTES, Event, Message, Numbered
+from signaling.protocol.calls import (
+    Accept,
+    CallChanged,
+    Called,
+    CallHistory,
+    CallsCommand,
+    CallsEvent,
+    CallsMessage,
+    CallView,
+    Contact,
+    ContactChanged,
+    Decline,
+    HangUp,
+    Person,
+    Presence,
+    Reach,
+    Reachable,
+    Ring,
+    SetBusy,
+)
 from signaling.protocol.media import (
     MediaCommand,
     MediaEvent,
@@ -78,16 +98,28 @@ from signaling.protocol.values import (
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
+    "Accept",
     "Ack",
     "Bytes",
+    "CallChanged",
+    "CallHistory",
+    "CallView",
+    "Called",
+    "CallsCommand",
+    "CallsEvent",
+    "CallsMessage",
     "ChatMessage",
     "ClientMessage",
     "Closed",
     "Command",
+    "Contact",
+    "ContactChanged",
     "Content",
+    "Decline",
     "Error",
     "ErrorCode",
     "Event",
+    "HangUp",
     "History",
     "IceServer",
     "Join",
@@ -111,20 +143,26 @@ __all__ = [
     "ParticipantKind",
     "ParticipantLeft",
     "Permissions",
+    "Person",
     "Ping",
+    "Presence",
     "Publication",
     "Publish",
     "Published",
+    "Reach",
+    "Reachable",
     "Reaction",
     "Redundancy",
     "Reply",
     "Resume",
     "Resumed",
+    "Ring",
     "Send",
     "ServerMessage",
     "SessionCommand",
     "SessionEvent",
     "SessionMessage",
+    "SetBusy",
     "SlotAssignment",
     "Slots",
     "Source",
@@ -141,10 +179,10 @@ __all__ = [
     "encode",
 ]
 
-Command = SessionCommand | MediaCommand | MessageCommand
+Command = SessionCommand | MediaCommand | MessageCommand | CallsCommand
 """Messages that are numbered and answered."""
-ClientMessage = SessionMessage | Command
-ServerMessage = SessionEvent | MediaEvent | MessageEvent
+ClientMessage = SessionMessage | CallsMessage | Command
+ServerMessage = SessionEvent | MediaEvent | MessageEvent | CallsEvent
 
 _client_decoder = msgspec.json.Decoder(ClientMessage)
 _server_decoder = msgspec.json.Decoder(ServerMessage)

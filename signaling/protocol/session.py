@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from signaling.protocol.base import Event, Message, Numbered
+from signaling.protocol.calls import CallView
 from signaling.protocol.messages import ChatMessage
 from signaling.protocol.values import IceServer, Participant, Permissions, Publication
 
@@ -96,7 +97,11 @@ class Reply(Event, tag="reply"):
     messages: tuple[ChatMessage, ...] = ()
     """To `history`."""
     more: bool = False
-    """To `history`: there are more in the span asked for."""
+    """To `history` and `call-history`: there are more in the span asked for."""
+    call: CallView | None = None
+    """To `ring` and `accept`."""
+    calls: tuple[CallView, ...] = ()
+    """To `call-history`."""
 
 
 class Error(Event, tag="error"):

@@ -27,6 +27,13 @@ SENT = [
     client.Send(id=10, key="k", content=client.Bytes("topic", b"\x00\xff")),
     client.History(id=11),
     client.History(id=12, after=3, before=9, limit=5),
+    client.Reach(name="Ada", token="t", kind="python"),
+    client.Ring(id=13, people=("bo", "cy"), call="c"),
+    client.Accept(id=14, call="c"),
+    client.Decline(id=15, call="c"),
+    client.HangUp(id=16, call="c"),
+    client.SetBusy(id=17, busy=True),
+    client.CallHistory(id=18, before=1.5, limit=3),
 ]
 
 _publication = server.Publication(id="p", kind="video", source="screen", muted=True)
@@ -44,6 +51,11 @@ _messages = tuple(
         )
     )
 )
+_call = server.CallView(
+    id="c", state="active", caller=server.Person("bo", "Bo"), people=(server.Called("cy", "Cy", "accepted"),),
+    began=1.0, others=2, answered=2.0, ended=3.0, room="r", token="t",
+)  # fmt: skip
+_contact = server.Contact("bo", "Bo", "busy")
 RECEIVED = [
     server.Joined(
         seq=1, room="r", session="s", you=_participant, participants=(_participant,),
@@ -55,6 +67,11 @@ RECEIVED = [
     server.Reply(re=2, publication=_publication),
     server.Reply(re=3, number=4, at=1.25),
     server.Reply(re=4, messages=_messages, more=True),
+    server.Reply(re=5, call=_call),
+    server.Reply(re=6, calls=(_call,), more=True),
+    server.Reachable(seq=1, session="s", you=server.Person("ann", "Ann"), contacts=(_contact,), calls=(_call,)),
+    server.ContactChanged(seq=2, contact=_contact),
+    server.CallChanged(seq=3, call=_call),
     server.Error(code="room-full", message="The room is full."),
     server.Error(code="rate-limited", message="Too many.", re=3, retry_after=1.5),
     *(server.MessageSent(seq=11, message=message) for message in _messages),

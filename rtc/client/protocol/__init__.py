@@ -21,6 +21,23 @@ from rtc.client.protocol.base import (
     SlotAssignment,
     Speaker,
 )
+from rtc.client.protocol.calls import (
+    Accept,
+    CallChanged,
+    Called,
+    CallHistory,
+    CallsEvent,
+    CallView,
+    Contact,
+    ContactChanged,
+    Decline,
+    HangUp,
+    Person,
+    Reach,
+    Reachable,
+    Ring,
+    SetBusy,
+)
 from rtc.client.protocol.media import (
     MediaEvent,
     Mute,
@@ -67,14 +84,24 @@ from rtc.client.protocol.session import (
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
+    "Accept",
     "Ack",
     "Bytes",
+    "CallChanged",
+    "CallHistory",
+    "CallView",
+    "Called",
+    "CallsEvent",
     "ChatMessage",
     "Closed",
     "Command",
+    "Contact",
+    "ContactChanged",
     "Content",
+    "Decline",
     "Error",
     "Event",
+    "HangUp",
     "History",
     "Join",
     "Joined",
@@ -92,18 +119,23 @@ __all__ = [
     "ParticipantJoined",
     "ParticipantLeft",
     "Permissions",
+    "Person",
     "Ping",
     "Publication",
     "Publish",
     "Published",
+    "Reach",
+    "Reachable",
     "Reaction",
     "Redundancy",
     "Reply",
     "Resume",
     "Resumed",
+    "Ring",
     "Send",
     "ServerMessage",
     "SessionEvent",
+    "SetBusy",
     "SlotAssignment",
     "Slots",
     "Speaker",
@@ -117,7 +149,7 @@ __all__ = [
     "encode",
 ]
 
-ServerMessage = SessionEvent | MediaEvent | MessageEvent
+ServerMessage = SessionEvent | MediaEvent | MessageEvent | CallsEvent
 
 _KNOWN = frozenset(str(kind.__struct_config__.tag) for kind in get_args(ServerMessage))
 _decoder = msgspec.json.Decoder(ServerMessage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rtc.client.protocol.base import Command, Event, Message, Participant, Permissions, Publication
+from rtc.client.protocol.calls import CallView
 from rtc.client.protocol.messages import ChatMessage
 
 
@@ -64,6 +65,8 @@ class Reply(Event, tag="reply"):
     at: float = 0.0
     messages: tuple[ChatMessage, ...] = ()
     more: bool = False
+    call: CallView | None = None
+    calls: tuple[CallView, ...] = ()
 
 
 class Error(Event, tag="error"):
