@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,9 @@ from aiortc.rtp import (
     RtcpPsfbPacket,
     RtcpReceiverInfo,
     RtcpRrPacket,
+    RtcpRtpfbPacket,
     RtcpSenderInfo,
     RtcpSrPacket,
-    RtcpRtpfbPacket,
 )
 from pylibsrtp import Error as SrtpError
 
@@ -226,7 +227,7 @@ class Engine:
         order = np.argsort(keys, kind="stable")
         rows, keys = rows[order], keys[order]
         borders = [0, *(np.flatnonzero(np.diff(keys)) + 1).tolist(), len(rows)] if len(rows) else [0]
-        for start, stop in zip(borders, borders[1:], strict=False):
+        for start, stop in pairwise(borders):
             owner, ssrc = divmod(int(keys[start]), 1 << 32)
             self._take_leg(self.seats[owner], ssrc, rows[start:stop], times)
         arrivals.clear()

@@ -29,9 +29,10 @@ PLUGINS = "/usr/lib/x86_64-linux-gnu/janus"
 class Janus:
     """A running Janus, spoken to over one WebSocket; each publisher and each subscriber is a handle."""
 
-    def __init__(self, pid: int, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, pid: int, socket: aiohttp.ClientWebSocketResponse, *, only_cm: bool) -> None:
         self.pid = pid
         self._socket = socket
+        self._only_cm = only_cm
         self._session = 0
         self._transactions = itertools.count(1)
         self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
@@ -59,9 +60,9 @@ class Janus:
         if not sends:
             return client
         lines = [Line(str(i), kind, secrets.randbits(31)) for i, kind in enumerate(sends)]
-        endpoint = Endpoint(self._certificate, CLIENT_HOST)
+        endpoint = Endpoint(self._certificate, CLIENT_HOST, only_cm=self._only_cm)
         handle = await self._attach(client)
-        joined = await self._ask("message", handle, event=True, body={
+        joined = await self._ask("message", handle, body={
             "request": "joinandconfigure", "room": self._rooms[room], "ptype": "publisher",
         }, jsep={"type": "offer", "sdp": sdp.write(endpoint.local, lines)})
         self._feeds.setdefault(room, {})[id(client)] = joined["plugindata"]["data"]["id"]
@@ -77,14 +78,15 @@ class Janus:
         if not slots or not feeds:
             return
         handle = await self._attach(client)
-        attached = await self._ask("message", handle, event=True, body={
+        attached = await self._ask("message", handle, body={
             "request": "join", "room": self._rooms[room], "ptype": "subscriber",
             "streams": [{"feed": feed} for feed in feeds],
         })
         remote = sdp.read(attached["jsep"]["sdp"])
-        endpoint = client.subscriber = Endpoint(self._certificate, CLIENT_HOST)
+        endpoint = client.subscriber = Endpoint(self._certificate, CLIENT_HOST, only_cm=self._only_cm)
         answer = sdp.write(endpoint.local, [Line(mid, kind) for mid, kind in remote.lines], answer=True)
-        await self._ask("message", handle, event=True, body={"request": "start"}, jsep={"type": "answer", "sdp": answer})
+        jsep = {"type": "answer", "sdp": answer}
+        await self._ask("message", handle, body={"request": "start"}, jsep=jsep)
         await endpoint.connect(remote, controlling=False)
 
     async def leave(self, client: Client) -> None:
@@ -112,7 +114,7 @@ class Janus:
         self._handles[id(client)].append(handle)
         return handle
 
-    async def _ask(self, verb: str, handle: int = 0, *, event: bool = False, **fields: object) -> dict[str, Any]:
+    async def _ask(self, verb: str, handle: int = 0, **fields: object) -> dict[str, Any]:
         transaction = str(next(self._transactions))
         answered = self._answers[transaction] = asyncio.get_running_loop().create_future()
         request: dict[str, object] = {"janus": verb, "transaction": transaction, **fields}
@@ -134,7 +136,7 @@ def available() -> bool:
 
 
 @contextlib.asynccontextmanager
-async def janus(*, event_loops: int = 0) -> AsyncIterator[Janus]:
+async def janus(*, event_loops: int = 0, only_cm: bool = False) -> AsyncIterator[Janus]:
     """Run Janus with the VideoRoom; `event_loops` 0 is as shipped, a thread for each handle."""
     with tempfile.TemporaryDirectory(prefix="load-janus-") as folder:
         base = Path(folder)
@@ -157,7 +159,7 @@ async def janus(*, event_loops: int = 0) -> AsyncIterator[Janus]:
             aiohttp.ClientSession() as http,
             http.ws_connect(f"ws://{SERVER_HOST}:{PORT}", protocols=["janus-protocol"], max_msg_size=1 << 24) as socket,
         ):
-            running = Janus(pid, socket)
+            running = Janus(pid, socket, only_cm=only_cm)
             reading = asyncio.create_task(running.read(), name="signalling of Janus")
             try:
                 await running.open()

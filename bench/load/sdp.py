@@ -66,6 +66,7 @@ class Remote:
 
 def write(local: Local, lines: Sequence[Line], *, answer: bool = False) -> str:
     """An offer, or an answer of one who waits for the DTLS handshake, with these m-lines in one bundle."""
+    setup = "passive" if answer else "actpass"
     out = [
         "v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0",
         "a=group:BUNDLE " + " ".join(line.mid for line in lines),
@@ -77,7 +78,7 @@ def write(local: Local, lines: Sequence[Line], *, answer: bool = False) -> str:
             f"m={line.kind} 9 UDP/TLS/RTP/SAVPF {' '.join(map(str, _PAYLOAD_TYPES[line.kind]))}",
             "c=IN IP4 0.0.0.0", "a=rtcp:9 IN IP4 0.0.0.0",
             f"a=ice-ufrag:{local.ufrag}", f"a=ice-pwd:{local.pwd}",
-            f"a=fingerprint:sha-256 {local.fingerprint}", f"a=setup:{'passive' if answer else 'actpass'}", f"a=mid:{line.mid}",
+            f"a=fingerprint:sha-256 {local.fingerprint}", f"a=setup:{setup}", f"a=mid:{line.mid}",
             "a=recvonly" if line.ssrc is None else "a=sendonly", "a=rtcp-mux", "a=rtcp-rsize",
             f"a=extmap:{MID} urn:ietf:params:rtp-hdrext:sdes:mid",
             *_CODECS[line.kind],

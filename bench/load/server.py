@@ -68,7 +68,7 @@ def usage(pid: int) -> Usage:
     # Threads that have ended are in the first figure only.
     cpu = exact / 1e9 if abs(exact / 1e9 - cpu) < 0.05 else cpu
     memory = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-    return Usage(cpu, memory, len(os.listdir(f"/proc/{pid}/fd")))
+    return Usage(cpu, memory, sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
 
 
 @contextlib.contextmanager

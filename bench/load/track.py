@@ -95,7 +95,7 @@ class Track:
 
 
 def read_tag(payload: bytes) -> tuple[int, int] | None:
-    """Track and number of a packet that `Track` made, wherever it stands in the payload: the last, behind redundancy."""
+    """Track and number of a packet that `Track` made; with redundancy, of the last frame."""
     at = payload.rfind(MARK)
     if at < 0 or at + _TAG.size > len(payload):
         return None

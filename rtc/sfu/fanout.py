@@ -11,7 +11,7 @@ from rtc.repair.clock import StreamClock
 from rtc.repair.history import History
 from rtc.repair.redundancy import Protection
 from rtc.transport.batch import OUTBOX_ROWS
-from rtc.transport.srtp import MAX_PLAINTEXT, protect_rows
+from rtc.transport.srtp import MAX_PLAINTEXT, protect_equal
 from rtc.wire import extensions
 from rtc.wire.rtp import FIXED_HEADER_LENGTH
 
@@ -20,8 +20,8 @@ from .red import SENT_PACKETS, Redundancy, Variant
 from .sender import Sender
 from .slot import Leg, Slot
 
-SCALAR_LEGS = 3
-"""Below this many legs a loop is faster than numpy, whose calls cost about 8 µs a packet whatever the number."""
+SCALAR_LEGS = 16
+"""Below this many legs a loop is faster than numpy: 0.2 µs a leg against 3.5 µs a packet, whatever the number."""
 
 MAX_GROUP = OUTBOX_ROWS
 """Legs written in one go."""
@@ -65,6 +65,11 @@ class _Group:
         self.destinations = np.array([leg.slot.outlet.destination for leg in legs], np.int32)
         self.sequence_deltas = np.array([leg.sequence_delta & 0xFFFF for leg in legs], np.uint16)
         self.timestamp_deltas = np.array([leg.timestamp_delta for leg in legs], np.uint32)
+        self.fields = [
+            (leg.payload_type, leg.slot.red_payload_type or 0, leg.sequence_delta, leg.timestamp_delta, leg.slot.ssrc)
+            for leg in legs
+        ]
+        """Payload types without and with RED, what is added to sequence number and timestamp, and SSRC of each."""
         self._headers: dict[tuple[int, int, bool], npt.NDArray[np.uint8]] = {}
         self._blocks: dict[tuple[tuple[str, bytes], ...], bytes] = {}
 
@@ -189,10 +194,7 @@ class Fanout:
         if self._groups is None:
             self._regroup()
         for group in self._groups or ():
-            if len(group.legs) < SCALAR_LEGS:
-                self._write_each(group, group.legs, packet, sender, now=now)
-            else:
-                self._write_all(group, packet, sender, now=now)
+            self._write_all(group, packet, sender, now=now)
 
     def forward_late(self, packet: SourcePacket, sender: Sender, *, now: float) -> None:
         """Send a packet that was lost and came by repair, to the legs that had started before it.
@@ -205,7 +207,7 @@ class Fanout:
             self._regroup()
         self._late.put(packet.sequence, True)
         for group in self._groups or ():
-            if packet.sequence >= self._latest_first and len(group.legs) >= SCALAR_LEGS:
+            if packet.sequence >= self._latest_first:
                 self._write_all(group, packet, sender, now=now)
             else:
                 legs = [leg for leg in group.legs if packet.sequence >= leg.first]
@@ -349,11 +351,32 @@ class Fanout:
         start = sender.reserve(count)
         end = start + count
         outbox = sender.outbox
-        rows = outbox.buffer[start:end]
-        rows[:, :FIXED_HEADER_LENGTH] = group.headers(
-            0x90 if extension else 0x80, 0x80 if packet.marker else 0, is_red
-        )
-        rows[:, FIXED_HEADER_LENGTH:size] = np.frombuffer(block, np.uint8)
+        first_byte, marker = 0x90 if extension else 0x80, 0x80 if packet.marker else 0
+        if count < SCALAR_LEGS:
+            pack, sequence, timestamp = _HEADER.pack_into, packet.sequence, packet.timestamp
+            for row, fields in zip(outbox.rows[start:end], group.fields, strict=True):
+                plain, red, sequence_delta, timestamp_delta, ssrc = fields
+                pack(
+                    row, 0, first_byte, marker | (red if is_red else plain), sequence + sequence_delta & 0xFFFF,
+                    timestamp + timestamp_delta & 0xFFFFFFFF, ssrc,
+                )
+                row[FIXED_HEADER_LENGTH:size] = block
+        else:
+            self._write_headers(group, packet, sender, group.headers(first_byte, marker, is_red), start)
+            outbox.buffer[start:end, FIXED_HEADER_LENGTH:size] = np.frombuffer(block, np.uint8)
+        outbox.destinations[start:end] = group.destinations
+        outbox.count = end
+        sender.failures += protect_equal(group.contexts, outbox, start, size)
+        if group.copies > 1:
+            for row_number, leg in enumerate(group.legs, start):
+                sender.copy(row_number, leg.slot.outlet, group.copies, now=now)
+
+    @staticmethod
+    def _write_headers(
+        group: _Group, packet: SourcePacket, sender: Sender, headers: npt.NDArray[np.uint8], start: int
+    ) -> None:
+        end = start + len(headers)
+        sender.outbox.buffer[start:end, :FIXED_HEADER_LENGTH] = headers
         np.add(
             group.sequence_deltas, np.uint16(packet.sequence & 0xFFFF),
             out=sender.sequences[start:end], casting="unsafe",
@@ -362,13 +385,6 @@ class Fanout:
             group.timestamp_deltas, np.uint32(packet.timestamp),
             out=sender.timestamps[start:end], casting="unsafe",
         )
-        outbox.lengths[start:end] = size
-        outbox.destinations[start:end] = group.destinations
-        outbox.count = end
-        sender.failures += protect_rows(group.contexts, outbox, start)
-        if group.copies > 1:
-            for row, leg in enumerate(group.legs, start):
-                sender.copy(row, leg.slot.outlet, group.copies, now=now)
 
     def _payload(self, group: _Group, packet: SourcePacket) -> tuple[bytes, bool]:
         """What this group gets, and whether it is RED."""
@@ -407,9 +423,8 @@ class Fanout:
             sequence & 0xFFFF, self.outgoing_timestamp(leg, packet.timestamp), ssrc,
         )
         row[FIXED_HEADER_LENGTH:size] = block
-        outbox.lengths[start] = size
         outbox.destinations[start] = leg.slot.outlet.destination
         outbox.count = start + 1
-        sender.failures += protect_rows([session.context], outbox, start)
+        sender.failures += protect_equal([session.context], outbox, start, size)
         if group.copies > 1:
             sender.copy(start, leg.slot.outlet, group.copies, now=now)

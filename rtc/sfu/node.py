@@ -24,10 +24,10 @@ from .port import Port
 from .room import Room
 
 REPAIR_SECONDS = 0.005
-"""How often copies and missing packets are looked after: a quarter of a frame of audio."""
+"""How often copies and missing packets are looked after, while there are any: a quarter of a frame of audio."""
 
-ROOM_TICKS = 10
-"""Rooms are looked after in every n-th tick."""
+ROOM_SECONDS = 0.05
+"""How often rooms are looked after."""
 
 READS_A_TURN = 16
 """Batches read before the event loop gets its turn, so that a flood cannot starve signalling."""
@@ -67,7 +67,6 @@ class Node:
         self._closing: set[asyncio.Task[None]] = set()
         self._flush_scheduled = False
         self._closed = False
-        self._ticks = 0
         self._port = Port(
             RTCCertificate.generateCertificate(),
             now=self._loop.time,
@@ -78,7 +77,8 @@ class Node:
         )
         self._port.candidates = host_candidates(addresses, socket.port)
         self._loop.add_reader(socket.fileno(), self._readable)
-        self._timer = self._loop.call_later(REPAIR_SECONDS, self._tick)
+        self._room_timer = self._loop.call_later(ROOM_SECONDS, self._tick_rooms)
+        self._repair_timer: asyncio.TimerHandle | None = None
 
     @classmethod
     async def start(cls, settings: NodeSettings) -> Node:
@@ -115,7 +115,9 @@ class Node:
         if self._closed:
             return
         self._closed = True
-        self._timer.cancel()
+        self._room_timer.cancel()
+        if self._repair_timer is not None:
+            self._repair_timer.cancel()
         for room in list(self._rooms):
             self.close_room(room)
         while self._closing:
@@ -141,20 +143,23 @@ class Node:
     def _readable(self) -> None:
         for _ in range(READS_A_TURN):
             count = self._socket.receive(self._inbox)
-            if not count:
+            if count:
+                self._port.receive(self._inbox, count, now=self._loop.time())
+            if count < self._inbox.capacity // 2:  # what came meanwhile rings again
                 break
-            self._port.receive(self._inbox, count, now=self._loop.time())
-        self._port.flush()
+        self._flush()
 
-    def _tick(self) -> None:
-        self._timer = self._loop.call_later(REPAIR_SECONDS, self._tick)
+    def _tick_rooms(self) -> None:
+        self._room_timer = self._loop.call_later(ROOM_SECONDS, self._tick_rooms)
         now = self._loop.time()
-        self._port.tick(now=now)
-        self._ticks += 1
-        if self._ticks % ROOM_TICKS == 0:
-            for room in self._rooms:
-                room.tick(now)
-        self._port.flush()
+        for room in self._rooms:
+            room.tick(now)
+        self._flush()
+
+    def _repair(self) -> None:
+        self._repair_timer = None
+        self._port.tick(now=self._loop.time())
+        self._flush()
 
     def _transmit(self, outbox: Outbox, addresses: AddressTable) -> None:
         self._socket.send(outbox, addresses)
@@ -162,12 +167,17 @@ class Node:
     def _wake(self) -> None:
         if not self._flush_scheduled:
             self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush_scheduled_now)
 
-    def _flush(self) -> None:
+    def _flush_scheduled_now(self) -> None:
         self._flush_scheduled = False
         if not self._closed:
-            self._port.flush()
+            self._flush()
+
+    def _flush(self) -> None:
+        self._port.flush()
+        if self._repair_timer is None and self._port.busy:
+            self._repair_timer = self._loop.call_later(REPAIR_SECONDS, self._repair)
 
     def _retire(self, link: Link) -> None:
         self._run(link.close())

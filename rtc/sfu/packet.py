@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from rtc.wire import extensions
 from rtc.wire.sdp import Codec
@@ -19,9 +19,8 @@ All others end here: a wrong length kills a stock aiortc client, and some say wh
 """
 
 
-@dataclass(slots=True, frozen=True)
-class SourcePacket:
-    """One RTP packet of a source."""
+class SourcePacket(msgspec.Struct, frozen=True, gc=False):
+    """One RTP packet of a source; no dataclass, since those take ten times as long to make."""
 
     sequence: int
     """Extended and without holes: padding-only packets are not counted, restarts go on where the stream was."""

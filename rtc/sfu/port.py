@@ -151,8 +151,18 @@ class Port:
             if self._by_ssrc.get(ssrc) is peer:
                 del self._by_ssrc[ssrc]
 
+    @property
+    def busy(self) -> bool:
+        """Whether `tick` has something to do in the next few milliseconds."""
+        return bool(self.repairs) or self.sender.next_time() is not None
+
+    def look_after(self, source: Source, peer: Receiver) -> None:
+        """Its publisher may have to be asked for something."""
+        self.repairs[source] = peer
+        self._wake()
+
     def tick(self, *, now: float) -> None:
-        """Send copies, ask for what is missing; to be called every few milliseconds."""
+        """Send copies, ask for what is missing; to be called every few milliseconds while `busy`."""
         self.sender.send_due(now=now)
         for source, peer in list(self.repairs.items()):
             try:

@@ -147,7 +147,7 @@ class Room:
         """Its publisher may have to be asked for something."""
         publication = self._by_source.get(source)
         if publication is not None:
-            self._port.repairs[source] = self.peers[publication.peer_id]
+            self._port.look_after(source, self.peers[publication.peer_id])
 
     def assign_all(self) -> None:
         """Fill every listener's slots anew."""

@@ -102,11 +102,25 @@ def protect_rows(contexts: Sequence[CData], outbox: Outbox, start: int) -> int:
     lengths = outbox.lengths[start:end]
     if lengths.max(initial=0) > outbox.row_size - PROTECT_OVERHEAD:
         lengths[lengths > outbox.row_size - PROTECT_OVERHEAD] = 0  # libsrtp would write into the next row
+    return _protect_all(contexts, outbox, start, end)
+
+
+def protect_equal(contexts: Sequence[CData], outbox: Outbox, start: int, size: int) -> int:
+    """The same for rows that are all `size` bytes long, whose lengths need not have been written."""
+    end = start + len(contexts)
+    if size > outbox.row_size - PROTECT_OVERHEAD:
+        outbox.lengths[start:end] = 0
+        return len(contexts)
+    outbox.lengths[start:end] = size
+    return _protect_all(contexts, outbox, start, end)
+
+
+def _protect_all(contexts: Sequence[CData], outbox: Outbox, start: int, end: int) -> int:
     statuses = list(map(_protect, contexts, outbox.pointers[start:end], outbox.length_pointers[start:end]))
     if not any(statuses):
         return 0
-    failed = [i for i, status in enumerate(statuses) if status]
-    lengths[failed] = 0
+    failed = [start + i for i, status in enumerate(statuses) if status]
+    outbox.lengths[failed] = 0
     return len(failed)
 
 
