@@ -114,6 +114,7 @@ def test_with_no_other_camera_the_call_goes_on_without(call: Page) -> None:
 
 
 def test_the_chosen_loudspeaker_plays_every_voice(call: Page) -> None:
+    until(call, "sinks.length === 4")  # one for each voice that there may be
     call.get_by_role("button", name="Devices and settings").click()
     picker = call.get_by_label("Speaker", exact=True)
     value = picker.locator("option").last.get_attribute("value")
