@@ -31,6 +31,8 @@ ERRORS = {
     "gone": "You were away for too long",
     "rate-limited": "Too many attempts",
     "too-large": "The server did not accept this",
+    "conflict": "The server did not accept this",
+    "unavailable": "Something broke on the server",
     "internal": "Something broke on the server",
 }
 NEXT_STEPS = {"Rejoin", "Try again", "Reload the page", "Back to the start", "Watch and listen"}

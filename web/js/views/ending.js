@@ -64,7 +64,7 @@ export const ENDINGS = {
 /** Codes of the protocol whose page has another name. */
 /** @type {Record<string, string>} */
 const SAME_PAGE = {
-  "bad-message": "refused", "too-large": "refused",
+  "bad-message": "refused", "too-large": "refused", "conflict": "refused", "unavailable": "internal",
   "bad-sdp": "protocol-error", "bad-state": "protocol-error", "gone": "timeout",
 };
 
