@@ -16,6 +16,7 @@ from rtc.wire.rtp import RtpHeader, parse_rtp
 from .media import Format, PublishedMedia
 from .packet import CARRIED, SourcePacket
 from .source import Source
+from .uplink import Uplink
 
 MAX_SSRCS = 64
 """SSRCs learned for one peer; a browser publishing everything with RTX uses about ten."""
@@ -39,13 +40,14 @@ class Received:
 class Intake:
     """The publishing m-lines of one peer and their sources."""
 
-    def __init__(self, drops: Counter[str], *, copies: bool) -> None:
+    def __init__(self, drops: Counter[str], *, copies: bool, uplink: Uplink | None = None) -> None:
         self.sources: dict[tuple[str, str], Source] = {}
         """By MID and, of simulcast, RID; a source outlives renegotiation."""
         self._media: dict[str, PublishedMedia] = {}
         self._streams: dict[int, tuple[PublishedMedia, Source]] = {}
         self._clock = SenderClock()
         self._copies = copies
+        self._uplink = uplink
         self._drops = drops
 
     @property
@@ -96,7 +98,7 @@ class Intake:
             if entry is None:
                 return None
             media, source = entry
-            carried, level = self._extensions(header, data, media)
+            carried, level = self._extensions(header, data, media, now)
             packets = self._accept(media, source, header, data, carried, now=now)
             return Received(source, packets, level) if packets else None
         except WireError:
@@ -134,20 +136,31 @@ class Intake:
         return source.receive(header, form.codec, payload, carried, redundant, now=now)
 
     def _extensions(
-        self, header: RtpHeader, data: memoryview, media: PublishedMedia
+        self, header: RtpHeader, data: memoryview, media: PublishedMedia, now: float
     ) -> tuple[tuple[tuple[str, bytes], ...], int | None]:
-        if not header.extension_length or not media.carried:
-            return (), None
         block = data[header.extension_offset : header.extension_offset + header.extension_length]
         carried = []
-        level = None
+        level = send_time = transport_sequence = None
         for number, value in iterate(header.extension_profile, block):
+            if number == media.transport_extension and len(value) == 2:
+                transport_sequence = int.from_bytes(value, "big")
+                continue
+            if number == media.send_time_extension and len(value) == 3:
+                send_time = int.from_bytes(value, "big")
+                continue
             uri = media.carried.get(number)
             if uri is None or len(value) not in CARRIED[uri]:
                 continue
             carried.append((uri, value))
             if uri == AUDIO_LEVEL:
                 level = -(value[0] & 0x7F)
+        if self._uplink is not None and media.kind == "video":
+            self._uplink.video(
+                len(data), header.ssrc, header.sequence_number,
+                send_time=send_time, transport_sequence=transport_sequence, now=now,
+            )
+        elif self._uplink is not None:
+            self._uplink.audio(len(data), now=now)
         return tuple(carried), level
 
     def _identify(self, header: RtpHeader, data: memoryview) -> tuple[PublishedMedia, Source] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtc.wire.extensions import MID, REPAIRED_RID, RID
+from rtc.wire.extensions import ABS_SEND_TIME, MID, REPAIRED_RID, RID, TRANSPORT_CC
 from rtc.wire.sdp import AnsweredMedia, OfferedMedia
 
 from .packet import CARRIED, codec_key
@@ -33,6 +33,8 @@ class PublishedMedia:
     mid_extension: int | None
     rid_extension: int | None
     repaired_rid_extension: int | None
+    send_time_extension: int | None
+    transport_extension: int | None
     rids: tuple[str, ...]
     """Simulcast encodings in the order of the offer (RFC 8853); empty for a single one."""
     ssrcs: tuple[int, ...]
@@ -56,6 +58,8 @@ class PublishedMedia:
             mid_extension=answered.extensions.get(MID),
             rid_extension=answered.extensions.get(RID),
             repaired_rid_extension=answered.extensions.get(REPAIRED_RID),
+            send_time_extension=answered.extensions.get(ABS_SEND_TIME),
+            transport_extension=answered.extensions.get(TRANSPORT_CC),
             rids=answered.rids,
             ssrcs=offered.ssrcs,
             rtx_ssrcs=dict(offered.rtx_ssrcs),

@@ -28,6 +28,7 @@ from .publication import Publication
 from .reports import Reports
 from .slot import Outlet, Slot
 from .source import Source
+from .uplink import Uplink
 
 if TYPE_CHECKING:
     from .room import PeerEvents, Room
@@ -68,9 +69,10 @@ class Peer:
         self._gcm_only = not any_srtp
         self._session_id = secrets.randbits(62)
         self._version = 0
-        self._intake = Intake(port.drops, copies=sends_copies)
+        uplink = Uplink()
+        self._intake = Intake(port.drops, copies=sends_copies, uplink=uplink)
         self._reports = Reports(
-            self._intake, self.slots, port.sender, port.drops,
+            self._intake, uplink, self.slots, port.sender, port.drops,
             cname=peer_id, wall_offset=port.wall_offset, send=self._send_rtcp, look_after=room.look_after,
         )
 

@@ -15,6 +15,7 @@ from .intake import Intake
 from .sender import Sender
 from .slot import Slot
 from .source import Source
+from .uplink import Uplink
 
 INTERVAL_SECONDS = 1.0
 """Between reports: RFC 3550's 5 s are for multicast; repair and lip-sync want fresher figures."""
@@ -25,12 +26,10 @@ LOSSY_INTERVAL_SECONDS = 0.25
 FIRST_SECONDS = 0.2
 """The first report comes early: it starts the measurement of the round trip, and lip-sync."""
 
-MAX_VIDEO_BITRATE = 2_500_000
-"""bit/s that a publisher may send for each video m-line: 720p at 30 frames/s with room to spare."""
-
-MAX_BROWSER_LOSS = 0.09
-"""Share lost that a browser is told of its audio at most. From 10 % on, libwebrtc's estimate of the bandwidth falls
-until it has no room for what is NACKed: at 50 %, the half of it is not sent again. 9 % suffice for in-band FEC."""
+MAX_LOSS_TOLD = {"audio": 0.09, "video": 0.0}
+"""Share lost that a browser is told of at most. From 10 % on, libwebrtc's estimate of the bandwidth falls until it has
+no room for what is NACKed: at 50 %, the half of it is not sent again. 9 % suffice for in-band FEC of audio; what the
+path carries of video is judged here (`Uplink`)."""
 
 MAX_NACKED = 512
 """Packets looked at in one NACK; more is a listener that has lost everything and wants a key frame."""
@@ -52,7 +51,7 @@ class Reports:
     """Reads a peer's RTCP, writes ours."""
 
     def __init__(
-        self, intake: Intake, slots: Mapping[str, Slot], sender: Sender, drops: Counter[str],
+        self, intake: Intake, uplink: Uplink, slots: Mapping[str, Slot], sender: Sender, drops: Counter[str],
         *, cname: str, wall_offset: float, send: Callable[[bytes], None], look_after: Callable[[Source], None],
     ) -> None:
         self.ssrc = secrets.randbits(32)
@@ -63,6 +62,7 @@ class Reports:
         self.loss = 0.0
         """Worst share lost on the way to this peer in its last reports, 0 to 1."""
         self._intake = intake
+        self._uplink = uplink
         self._slots = slots
         self._sender = sender
         self._drops = drops
@@ -116,7 +116,11 @@ class Reports:
         return bool(len(source.nack)) or (forwarded and (source.keyframes.pending or source.needs_start))
 
     def tick(self, now: float) -> None:
-        """Send the periodic reports when they are due."""
+        """Send the periodic reports, and what the publisher is to know of its path, when they are due."""
+        video = [s for s in self._intake.sources.values() if s.kind == "video" and s.ssrc is not None]
+        told = self._uplink.due(self.ssrc, video, now=now)
+        if told:
+            self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), *told]))
         if self._next is None:
             self._next = now + FIRST_SECONDS
         if now < self._next:
@@ -136,18 +140,15 @@ class Reports:
 
     def _compounds(self, now: float) -> Iterable[list[rtcp.RtcpPacket]]:
         received = [
-            s.reception.report(now=now, ceiling=MAX_BROWSER_LOSS if s.kind == "audio" and not s.copies else 1.0)
+            s.reception.report(now=now, ceiling=1.0 if s.copies else MAX_LOSS_TOLD[s.kind])
             for s in self._intake.sources.values()
             if s.reception is not None
         ]
         blocks = tuple(block for block in received if block is not None)[: MAX_BLOCKS]
-        video = [s.ssrc for s in self._intake.sources.values() if s.kind == "video" and s.ssrc is not None]
         first: list[rtcp.RtcpPacket] = [
             rtcp.ReceiverReport(self.ssrc, blocks),
             rtcp.SourceDescription(((self.ssrc, self._cname),)),
         ]
-        if video:
-            first.append(rtcp.ReceiverEstimate(self.ssrc, MAX_VIDEO_BITRATE * len(video), tuple(video)))
         first += [
             ProtectionRequest(source.ssrc, wanted.depth, wanted.copies).to_rtcp(self.ssrc)
             for source in self._intake.sources.values()

@@ -170,7 +170,7 @@ def test_a_video_codec_at_another_clock_rate_is_another_codec() -> None:
         (("nack",), ("nack",)),
         (
             ("goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"),
-            ("nack", "nack pli", "ccm fir", "goog-remb"),
+            ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc"),
         ),
         (("nack rpsi", "ccm tmmbr"), ()),
     ],
@@ -195,7 +195,7 @@ def test_video_feedback_is_what_both_have(offered: tuple[str, ...], answered: tu
         (ext.CONTENT_TYPE, False, True),
         (ext.VIDEO_TIMING, False, True),
         (ext.DEPENDENCY_DESCRIPTOR, False, True),
-        (ext.TRANSPORT_CC, False, False),
+        (ext.TRANSPORT_CC, False, True),
         (ext.ABS_CAPTURE_TIME, False, False),
         ("urn:ietf:params:rtp-hdrext:encrypt", False, False),
     ],

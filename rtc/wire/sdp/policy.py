@@ -16,11 +16,11 @@ STEREO = ("stereo", "sprop-stereo")  # parameters that are mirrored when offered
 # NACK is never offered for audio, but an answer with it makes Chromium's receiver ask. transport-cc would
 # have the sender's pacer hold retransmissions back until they are too late.
 AUDIO_FEEDBACK = ("nack",)
-VIDEO_FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb")  # kept where offered
+VIDEO_FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")  # kept where offered
 
 AUDIO_EXTENSIONS = frozenset({ext.MID, ext.AUDIO_LEVEL})
 VIDEO_EXTENSIONS = frozenset(
-    {ext.MID, ext.RID, ext.REPAIRED_RID, ext.ABS_SEND_TIME, ext.TOFFSET, ext.PLAYOUT_DELAY}
+    {ext.MID, ext.RID, ext.REPAIRED_RID, ext.TRANSPORT_CC, ext.ABS_SEND_TIME, ext.TOFFSET, ext.PLAYOUT_DELAY}
     | {ext.VIDEO_ORIENTATION, ext.COLOR_SPACE, ext.CONTENT_TYPE, ext.VIDEO_TIMING, ext.DEPENDENCY_DESCRIPTOR}
 )
 
