@@ -5,29 +5,27 @@ from __future__ import annotations
 from struct import Struct
 
 import numpy as np
-import numpy.typing as npt
 
 from rtc.repair.clock import StreamClock
 from rtc.repair.history import History
 from rtc.repair.redundancy import Protection
 from rtc.transport.batch import OUTBOX_ROWS
 from rtc.transport.srtp import MAX_PLAINTEXT, protect_equal
-from rtc.wire import extensions
+from rtc.wire.layering import EVERYTHING, Layering, Level, rewrite
 from rtc.wire.rtp import FIXED_HEADER_LENGTH
 
+from .group import Group, Layout
 from .packet import CARRIED, SourcePacket
 from .red import SENT_PACKETS, Redundancy, Variant
 from .sender import Sender
-from .slot import Leg, Slot
+from .slot import Leg, Segment, Slot
+from .thinning import Thinning
 
 SCALAR_LEGS = 16
 """Below this many legs a loop is faster than numpy: 0.2 µs a leg against 3.5 µs a packet, whatever the number."""
 
 MAX_GROUP = OUTBOX_ROWS
 """Legs written in one go."""
-
-CACHED_BLOCKS = 512
-"""Extension blocks kept ready: audio levels have 256 values, all else changes seldom."""
 
 OPUS_SILENCE = b"\xf8\xff\xfe"
 """20 ms of silence (RFC 6716 3.1: CELT, full band, one frame)."""
@@ -44,61 +42,7 @@ MAX_UNDER_WAY = 2.0
 MAX_AHEAD = 0.1
 """Seconds that it may seem to come before it was sampled: clocks drift."""
 
-Layout = tuple[tuple[str, int], ...]
-"""URI and id of the extensions that a group of listeners agreed on."""
-
 _HEADER = Struct("!BBHII")
-_EXTENSION_HEADER = Struct("!HH")
-
-
-class _Group:
-    """Legs whose packets differ in the fixed header only."""
-
-    def __init__(self, layout: Layout, legs: list[Leg], redundancy: Redundancy | None, copies: int) -> None:
-        self.layout = layout
-        self.legs = legs
-        self.redundancy = redundancy
-        self.copies = copies
-        # The sessions own the contexts, which must not go while they stand here.
-        self.sessions = [session for leg in legs if (session := leg.slot.outlet.session) is not None]
-        self.contexts = [session.context for session in self.sessions]
-        self.destinations = np.array([leg.slot.outlet.destination for leg in legs], np.int32)
-        self.sequence_deltas = np.array([leg.sequence_delta & 0xFFFF for leg in legs], np.uint16)
-        self.timestamp_deltas = np.array([leg.timestamp_delta for leg in legs], np.uint32)
-        self.fields = [
-            (leg.payload_type, leg.slot.red_payload_type or 0, leg.sequence_delta, leg.timestamp_delta, leg.slot.ssrc)
-            for leg in legs
-        ]
-        """Payload types without and with RED, what is added to sequence number and timestamp, and SSRC of each."""
-        self._headers: dict[tuple[int, int, bool], npt.NDArray[np.uint8]] = {}
-        self._blocks: dict[tuple[tuple[str, bytes], ...], bytes] = {}
-
-    def block(self, packet: SourcePacket) -> bytes:
-        """The header extension for this packet, empty when there is none to send."""
-        block = self._blocks.get(packet.extensions)
-        if block is None:
-            if len(self._blocks) >= CACHED_BLOCKS:
-                self._blocks.clear()
-            ids = dict(self.layout)
-            profile, data = extensions.pack((ids[uri], value) for uri, value in packet.extensions if uri in ids)
-            block = _EXTENSION_HEADER.pack(profile, len(data) // 4) + data if data else b""
-            self._blocks[packet.extensions] = block
-        return block
-
-    def headers(self, first_byte: int, marker: int, is_red: bool) -> npt.NDArray[np.uint8]:
-        """Fixed headers of all legs but for sequence number and timestamp."""
-        rows = self._headers.get((first_byte, marker, is_red))
-        if rows is None:
-            packed = b"".join(
-                _HEADER.pack(
-                    first_byte, marker | ((leg.slot.red_payload_type or 0) if is_red else leg.payload_type),
-                    0, 0, leg.slot.ssrc,
-                )
-                for leg in self.legs
-            )
-            rows = np.frombuffer(packed, np.uint8).reshape(len(self.legs), FIXED_HEADER_LENGTH)
-            self._headers[first_byte, marker, is_red] = rows
-        return rows
 
 
 class Fanout:
@@ -115,7 +59,7 @@ class Fanout:
         """Packets forwarded since the start, each counted once."""
         self.octets = 0
         self._legs: dict[Slot, Leg] = {}
-        self._groups: list[_Group] | None = []
+        self._groups: list[Group] | None = []
         self._codec = ""
         self._latest_first = 0
         self.highest = 0
@@ -123,6 +67,9 @@ class Fanout:
         self._history = history
         self._variants: dict[Variant, Redundancy] = {}
         self._late: History[bool] = History(SENT_PACKETS)
+        self._thinnings: dict[Level, Thinning] = {}
+        self._stepping: list[Leg] = []
+        self._last_layering: Layering | None = None
         self._last_timestamp = 0
         self._last_time = 0.0
 
@@ -156,6 +103,13 @@ class Fanout:
         self.waiting.pop(slot, None)
         self._stop(slot)
 
+    def aim(self, slot: Slot, target: Level) -> None:
+        """Send to `slot` up to these layers, from the next picture on at which its decoder can follow."""
+        slot.target = target
+        leg = self._legs.get(slot)
+        if leg is not None and leg.level != target and leg not in self._stepping:
+            self._stepping.append(leg)
+
     def suspend(self) -> None:
         """All legs wait for a new start: the source was muted, or its numbering leapt."""
         for slot in list(self._legs):
@@ -186,15 +140,21 @@ class Fanout:
             self._codec = packet.codec
         if starts and self.waiting:
             self._start(packet, now)
+        for thinning in self._thinnings.values():
+            thinning.take(packet)
+        if self._stepping and packet.layering is not None:
+            self._step(packet, packet.layering)
         self.highest = packet.sequence
         self._last_timestamp = packet.timestamp
         self._last_time = now
+        self._last_layering = packet.layering
         self.packets += 1
         self.octets += len(packet.payload)
         if self._groups is None:
             self._regroup()
         for group in self._groups or ():
-            self._write_all(group, packet, sender, now=now)
+            if group.thinning is None or group.thinning.keeps(packet.sequence):
+                self._write_all(group, packet, sender, now=now)
 
     def forward_late(self, packet: SourcePacket, sender: Sender, *, now: float) -> None:
         """Send a packet that was lost and came by repair, to the legs that had started before it.
@@ -207,16 +167,41 @@ class Fanout:
             self._regroup()
         self._late.put(packet.sequence, True)
         for group in self._groups or ():
-            if packet.sequence >= self._latest_first:
+            thinning = group.thinning
+            plain = thinning is None or (thinning.has_number(packet.sequence) and not thinning.leaves_out(packet))
+            if plain and packet.sequence >= self._latest_first:
                 self._write_all(group, packet, sender, now=now)
             else:
                 legs = [leg for leg in group.legs if packet.sequence >= leg.first]
                 self._write_each(group, legs, packet, sender, now=now)
 
+    def _step(self, packet: SourcePacket, layering: Layering) -> None:
+        """Take legs that are to receive other layers as far as their decoders can follow at this packet."""
+        for leg in list(self._stepping):
+            level = layering.step(leg.level, leg.slot.target)
+            if level == leg.level:
+                continue
+            thinning = None
+            if level != EVERYTHING:
+                thinning = self._thinnings.get(level)
+                if thinning is None:
+                    thinning = self._thinnings[level] = Thinning(level)
+                    thinning.take(packet)
+            before = leg.segment.thinning
+            if before is not None:
+                leg.base_packets += before.packets - leg.base_left_out[0]
+                leg.base_octets += before.octets - leg.base_left_out[1]
+            leg.base_left_out = (0, 0) if thinning is None else (thinning.packets, thinning.octets)
+            leg.change_level(packet.sequence, thinning)
+            self._latest_first = packet.sequence
+            self._groups = None
+            if level == leg.slot.target:
+                self._stepping.remove(leg)
+
     def source_sequence(self, leg: Leg, sequence_number: int) -> int:
-        """The source's number of what went out on a leg as this 16-bit number."""
-        newest = self.highest + leg.sequence_delta
-        return self.highest + ((sequence_number - newest + 0x8000) & 0xFFFF) - 0x8000
+        """The source's number of what went out on a leg as this 16-bit number; -1 when that is forgotten."""
+        newest = leg.outgoing(self.highest)
+        return leg.incoming(newest + ((sequence_number - newest + 0x8000) & 0xFFFF) - 0x8000)
 
     def protect(self, slot: Slot, protection: Protection) -> None:
         """From the next packet on, send to `slot` with this redundancy and this many copies."""
@@ -238,15 +223,18 @@ class Fanout:
         if rtx is None:
             self._resend_same(group, leg, packet, sender, now)
             return
-        original = (packet.sequence + leg.sequence_delta) & 0xFFFF
+        form = self._form(leg, packet, packet.payload)
+        if form is None:
+            return
+        original, payload, marker = form
         slot.rtx_sequence += 1
         self._write(
             group, leg, packet, sender,
             payload_type=rtx, ssrc=slot.rtx_ssrc, sequence=slot.rtx_sequence,
-            payload=original.to_bytes(2, "big") + packet.payload, now=now,
+            payload=(original & 0xFFFF).to_bytes(2, "big") + payload, marker=marker, now=now,
         )
 
-    def _resend_same(self, group: _Group, leg: Leg, packet: SourcePacket, sender: Sender, now: float) -> None:
+    def _resend_same(self, group: Group, leg: Leg, packet: SourcePacket, sender: Sender, now: float) -> None:
         """Repeat a packet to the bit, as the cipher demands of one SSRC and number (RFC 3711 9.1)."""
         depth = 0 if packet.sequence in self._late else leg.depth_at(packet.sequence)
         payload_type, payload = leg.payload_type, packet.payload
@@ -257,11 +245,37 @@ class Fanout:
             if sent is None or red is None:
                 return
             payload_type, payload = red, sent
-        self._write(
-            group, leg, packet, sender,
-            payload_type=payload_type, ssrc=leg.slot.ssrc,
-            sequence=packet.sequence + leg.sequence_delta, payload=payload, now=now,
-        )
+        form = self._form(leg, packet, payload)
+        if form is not None:
+            sequence, payload, marker = form
+            self._write(
+                group, leg, packet, sender,
+                payload_type=payload_type, ssrc=leg.slot.ssrc, sequence=sequence, payload=payload, marker=marker,
+                now=now,
+            )
+
+    def _form(self, leg: Leg, packet: SourcePacket, payload: bytes) -> tuple[int, bytes, bool] | None:
+        """Number, payload and marker of a packet on a leg, always the same; None when it does not go there.
+
+        Empty is what fills a number that was kept free for it while nobody knew that it is above the leg's level.
+        """
+        segment = leg.at(packet.sequence)
+        if segment is None:
+            return None
+        thinning = segment.thinning
+        shift, pictures, marker = 0, 0, packet.marker
+        if thinning is not None:
+            marker = thinning.marks(packet)
+            if not thinning.has_number(packet.sequence):
+                return None
+            shift, pictures = thinning.before(packet.sequence)
+            if thinning.leaves_out(packet):
+                return packet.sequence + segment.sequence_delta - shift, b"", marker
+        if packet.layering is not None and (segment.picture_delta or leg.tl0_delta or pictures):
+            payload = rewrite(
+                payload, packet.layering, pictures=segment.picture_delta - pictures, tl0=leg.tl0_delta
+            )
+        return packet.sequence + segment.sequence_delta - shift, payload, marker
 
     def was_late(self, sequence: int) -> bool:
         """Whether a packet came out of order, so that listeners may miss it who have lost nothing."""
@@ -273,8 +287,12 @@ class Fanout:
 
     def sent(self, leg: Leg) -> tuple[int, int]:
         """Packets and payload octets sent on a slot since its start, this leg included."""
-        slot = leg.slot
-        return slot.packets + self.packets - leg.base_packets, slot.octets + self.octets - leg.base_octets
+        slot, thinning = leg.slot, leg.segment.thinning
+        packets, octets = self.packets - leg.base_packets, self.octets - leg.base_octets
+        if thinning is not None:
+            packets -= thinning.packets - leg.base_left_out[0]
+            octets -= thinning.octets - leg.base_left_out[1]
+        return slot.packets + packets, slot.octets + octets
 
     def _start(self, packet: SourcePacket, now: float) -> None:
         for slot in list(self.waiting):
@@ -287,16 +305,24 @@ class Fanout:
             if slot.last_time is not None:
                 passed = self._sampled(packet.timestamp, now) - slot.last_time
                 timestamp += max(1, round(passed * self.clock.rate))
-            self._legs[slot] = Leg(
+            picture_delta = tl0_delta = 0
+            if slot.last_picture is not None and packet.layering is not None:
+                picture_delta = slot.last_picture[0] + 1 - packet.layering.picture_id
+                tl0_delta = slot.last_picture[1] + 1 - packet.layering.tl0picidx
+            first = slot.last_sequence + 1
+            leg = self._legs[slot] = Leg(
                 slot=slot,
                 first=packet.sequence,
-                sequence_delta=slot.last_sequence + 1 - packet.sequence,
                 timestamp_delta=(timestamp - packet.timestamp) & 0xFFFFFFFF,
+                tl0_delta=tl0_delta,
                 payload_type=payload_type,
+                segments=[Segment(packet.sequence, first, first - packet.sequence, picture_delta, None)],
                 depths=[(packet.sequence, slot.depth)],
                 base_packets=self.packets,
                 base_octets=self.octets,
             )
+            if slot.target != EVERYTHING:
+                self._stepping.append(leg)
             self._latest_first = packet.sequence
             self._groups = None
 
@@ -309,14 +335,21 @@ class Fanout:
         leg = self._legs.pop(slot, None)
         if leg is None:
             return
+        if leg in self._stepping:
+            self._stepping.remove(leg)
         slot.packets, slot.octets = self.sent(leg)
-        slot.last_sequence = self.highest + leg.sequence_delta
+        slot.last_sequence = leg.last_outgoing(self.highest)
+        layering, thinning = self._last_layering, leg.segment.thinning
+        if layering is not None and layering.picture_id_bits:
+            left_out = 0 if thinning is None else thinning.pictures
+            picture_id = layering.picture_id + leg.segment.picture_delta - left_out
+            slot.last_picture = (picture_id, layering.tl0picidx + leg.tl0_delta)
         slot.last_timestamp = self.outgoing_timestamp(leg, self._last_timestamp)
         slot.last_time = self._sampled(self._last_timestamp, self._last_time)
         self._groups = None
 
     def _regroup(self) -> None:
-        by_treatment: dict[tuple[Layout, Variant, int], list[Leg]] = {}
+        by_treatment: dict[tuple[Layout, Variant, int, Level], list[Leg]] = {}
         for leg in self._legs.values():
             if not leg.slot.outlet.open:
                 continue
@@ -324,14 +357,19 @@ class Fanout:
             layout = tuple((uri, agreed[uri]) for uri in CARRIED if uri in agreed)
             depth = leg.slot.depth
             variant = (depth, leg.payload_type if depth else 0)
-            by_treatment.setdefault((layout, variant, leg.slot.protection.copies), []).append(leg)
+            by_treatment.setdefault((layout, variant, leg.slot.protection.copies, leg.level), []).append(leg)
         self._groups = [
-            _Group(layout, legs[at : at + MAX_GROUP], self._redundancy(variant), copies)
-            for (layout, variant, copies), legs in by_treatment.items()
+            Group(
+                layout, legs[at : at + MAX_GROUP], self._redundancy(variant), copies, legs[0].segment.thinning
+            )
+            for (layout, variant, copies, _), legs in by_treatment.items()
             for at in range(0, len(legs), MAX_GROUP)
         ]
         in_use = {(depth, leg.payload_type) for leg in self._legs.values() for _, depth in leg.depths}
         self._variants = {variant: kept for variant, kept in self._variants.items() if variant in in_use}
+        self._thinnings = {
+            thinning.level: thinning for leg in self._legs.values() if (thinning := leg.segment.thinning) is not None
+        }
 
     def _redundancy(self, variant: Variant) -> Redundancy | None:
         depth, payload_type = variant
@@ -339,7 +377,7 @@ class Fanout:
             return None
         return self._variants.setdefault(variant, Redundancy(depth, payload_type, self._history))
 
-    def _write_all(self, group: _Group, packet: SourcePacket, sender: Sender, *, now: float) -> None:
+    def _write_all(self, group: Group, packet: SourcePacket, sender: Sender, *, now: float) -> None:
         extension = group.block(packet)
         payload, is_red = self._payload(group, packet)
         block = extension + payload
@@ -351,9 +389,14 @@ class Fanout:
         start = sender.reserve(count)
         end = start + count
         outbox = sender.outbox
-        first_byte, marker = 0x90 if extension else 0x80, 0x80 if packet.marker else 0
+        shift, pictures, ends = 0, 0, packet.marker
+        if group.thinning is not None:
+            shift, pictures = group.thinning.before(packet.sequence)
+            ends = group.thinning.marks(packet)
+        sequence, timestamp = packet.sequence - shift, packet.timestamp
+        first_byte, marker = 0x90 if extension else 0x80, 0x80 if ends else 0
         if count < SCALAR_LEGS:
-            pack, sequence, timestamp = _HEADER.pack_into, packet.sequence, packet.timestamp
+            pack = _HEADER.pack_into
             for row, fields in zip(outbox.rows[start:end], group.fields, strict=True):
                 plain, red, sequence_delta, timestamp_delta, ssrc = fields
                 pack(
@@ -362,8 +405,12 @@ class Fanout:
                 )
                 row[FIXED_HEADER_LENGTH:size] = block
         else:
-            self._write_headers(group, packet, sender, group.headers(first_byte, marker, is_red), start)
+            outbox.buffer[start:end, :FIXED_HEADER_LENGTH] = group.headers(first_byte, marker, is_red)
+            group.number(sender, start, sequence=sequence, timestamp=timestamp)
             outbox.buffer[start:end, FIXED_HEADER_LENGTH:size] = np.frombuffer(block, np.uint8)
+        layering = packet.layering
+        if group.rewrites and layering is not None and layering.picture_id_bits:
+            group.rewrite(outbox.buffer[start:end], layering, FIXED_HEADER_LENGTH + len(extension), pictures)
         outbox.destinations[start:end] = group.destinations
         outbox.count = end
         sender.failures += protect_equal(group.contexts, outbox, start, size)
@@ -371,42 +418,30 @@ class Fanout:
             for row_number, leg in enumerate(group.legs, start):
                 sender.copy(row_number, leg.slot.outlet, group.copies, now=now)
 
-    @staticmethod
-    def _write_headers(
-        group: _Group, packet: SourcePacket, sender: Sender, headers: npt.NDArray[np.uint8], start: int
-    ) -> None:
-        end = start + len(headers)
-        sender.outbox.buffer[start:end, :FIXED_HEADER_LENGTH] = headers
-        np.add(
-            group.sequence_deltas, np.uint16(packet.sequence & 0xFFFF),
-            out=sender.sequences[start:end], casting="unsafe",
-        )
-        np.add(
-            group.timestamp_deltas, np.uint32(packet.timestamp),
-            out=sender.timestamps[start:end], casting="unsafe",
-        )
-
-    def _payload(self, group: _Group, packet: SourcePacket) -> tuple[bytes, bool]:
+    def _payload(self, group: Group, packet: SourcePacket) -> tuple[bytes, bool]:
         """What this group gets, and whether it is RED."""
         if group.redundancy is None or packet.sequence in self._late:
             return packet.payload, False
         return group.redundancy.pack(packet), True
 
     def _write_each(
-        self, group: _Group, legs: list[Leg], packet: SourcePacket, sender: Sender, *, now: float
+        self, group: Group, legs: list[Leg], packet: SourcePacket, sender: Sender, *, now: float
     ) -> None:
         payload, is_red = self._payload(group, packet)
         for leg in legs:
+            form = self._form(leg, packet, payload)
+            if form is None:
+                continue
             red = leg.slot.red_payload_type
             self._write(
                 group, leg, packet, sender,
                 payload_type=red if is_red and red is not None else leg.payload_type, ssrc=leg.slot.ssrc,
-                sequence=packet.sequence + leg.sequence_delta, payload=payload, now=now,
+                sequence=form[0], payload=form[1], marker=form[2], now=now,
             )
 
     def _write(
-        self, group: _Group, leg: Leg, packet: SourcePacket, sender: Sender,
-        *, payload_type: int, ssrc: int, sequence: int, payload: bytes, now: float,
+        self, group: Group, leg: Leg, packet: SourcePacket, sender: Sender,
+        *, payload_type: int, ssrc: int, sequence: int, payload: bytes, marker: bool, now: float,
     ) -> None:
         extension = group.block(packet)
         block = extension + payload
@@ -419,7 +454,7 @@ class Fanout:
         outbox = sender.outbox
         row = outbox.rows[start]
         _HEADER.pack_into(
-            row, 0, 0x90 if extension else 0x80, payload_type | (0x80 if packet.marker else 0),
+            row, 0, 0x90 if extension else 0x80, payload_type | (0x80 if marker else 0),
             sequence & 0xFFFF, self.outgoing_timestamp(leg, packet.timestamp), ssrc,
         )
         row[FIXED_HEADER_LENGTH:size] = block

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from rtc.wire import extensions
+from rtc.wire.layering import Layering
 from rtc.wire.sdp import Codec
 
 CARRIED: dict[str, frozenset[int]] = {
@@ -32,6 +33,8 @@ class SourcePacket(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
     extensions: tuple[tuple[str, bytes], ...]
     """Carried header extensions by URI."""
+    layering: Layering | None = None
+    """Of video whose codec tells: where it stands among the layers."""
 
 
 def codec_key(codec: Codec) -> str:

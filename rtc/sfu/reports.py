@@ -218,7 +218,7 @@ class Reports:
         source = slot.source
         asked = [source.fanout.source_sequence(leg, number) for number in packet.lost[:MAX_NACKED]]
         sent = (number for number in asked if number >= leg.first and number in source.history)
-        lost = [number + leg.sequence_delta for number in sent if not source.fanout.was_late(number)]
+        lost = [leg.outgoing(number) for number in sent if not source.fanout.was_late(number)]
         slot.path.nacked(lost)
         for sequence in asked:
             stored = source.history.get(sequence) if sequence >= leg.first else None
@@ -245,7 +245,7 @@ class Reports:
         leg = None if slot.source is None else slot.source.fanout.leg(slot)
         if slot.source is None or leg is None:
             return
-        loss = slot.path.loss(slot.source.fanout.highest + leg.sequence_delta)
+        loss = slot.path.loss(leg.outgoing(slot.source.fanout.highest))
         if slot.controller.reported(loss, slot.path.burst, now=now):
             slot.source.fanout.protect(slot, slot.controller.protection)
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from rtc.repair.path import ReportedPath
 from rtc.repair.redundancy import NONE, ProtectionController
 from rtc.transport.srtp import SrtpSession
+from rtc.wire.layering import EVERYTHING, Level
 from rtc.wire.sdp import Codec
 
 from .packet import codec_key, find_payload_type
+from .thinning import Thinning
 
 if TYPE_CHECKING:
     from .fanout import Fanout
@@ -30,6 +32,9 @@ MIN_RESEND_SECONDS = 0.01
 MEMORY_OF_RESENDS = 512
 """Resent packets remembered for that."""
 
+
+MAX_SEGMENTS = 8
+"""Changes of level remembered, for what is sent again: they are a quarter of a second apart, mostly much more."""
 
 MAX_DEPTHS = 8
 """Changes of RED depth remembered; they are seconds apart, and packets older than 5 s are not sent again."""
@@ -70,6 +75,8 @@ class Slot:
         self.controller = ProtectionController()
         self.path = ReportedPath()
         self.extensions: dict[str, int] = {}
+        self.target = EVERYTHING
+        """Up to which layers of its source it is to receive."""
         self.source: Source | None = None
         """What it receives, or waits for."""
         self.upcoming: Source | None = None
@@ -83,6 +90,8 @@ class Slot:
         self.last_timestamp = secrets.randbits(32)
         self.last_time: float | None = None
         """When `last_timestamp` was sampled, by our clock; None before the first packet."""
+        self.last_picture: tuple[int, int] | None = None
+        """Picture id and TL0PICIDX last sent, where the codec has them."""
 
     def configure(self, codecs: tuple[Codec, ...], extensions: Mapping[str, int]) -> None:
         """Take over what the answer agreed on. A leg ends where that differs, or a packet sent again would too."""
@@ -151,11 +160,30 @@ class Slot:
         leg = None if self.source is None else self.source.fanout.leg(self)
         if self.source is None or leg is None:
             return self.last_sequence - self.packets
-        return self.source.fanout.highest + leg.sequence_delta - self.sent()[0]
+        return leg.outgoing(self.source.fanout.highest) - self.sent()[0]
 
     def payload_type(self, codec: str) -> int | None:
         """Payload type for a codec key, None when this listener cannot decode it."""
         return find_payload_type(codec, self.payload_types)
+
+
+@dataclass(slots=True, frozen=True)
+class Segment:
+    """A part of a leg in which numbers are moved in one way."""
+
+    first: int
+    """The source's number from which on this holds."""
+    first_outgoing: int
+    """The number of that packet at the listener."""
+    sequence_delta: int
+    picture_delta: int
+    thinning: Thinning | None
+    """What it leaves out; None for nothing."""
+
+    def outgoing(self, sequence: int) -> int:
+        """The extended number under which a packet of the source goes out."""
+        shift = 0 if self.thinning is None else self.thinning.before(sequence)[0]
+        return sequence + self.sequence_delta - shift
 
 
 @dataclass(slots=True, eq=False)
@@ -165,16 +193,62 @@ class Leg:
     slot: Slot
     first: int
     """The source's sequence number that this leg started with: nothing earlier may be sent on it."""
-    sequence_delta: int
     timestamp_delta: int
+    tl0_delta: int
     payload_type: int
+    segments: list[Segment]
+    """How it numbers; the last MAX_SEGMENTS changes, the present one last."""
     depths: list[tuple[int, int]]
     """From which packet on (the source's number) it had which RED depth; the last MAX_DEPTHS changes."""
     base_packets: int
     base_octets: int
+    base_left_out: tuple[int, int] = (0, 0)
+    """What its thinning had left out, packets and octets, when this leg came to it."""
     budget: float = RESEND_BURST
     budget_time: float = 0.0
     resent: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def segment(self) -> Segment:
+        """How it numbers what comes next."""
+        return self.segments[-1]
+
+    @property
+    def level(self) -> Level:
+        """Up to which layers it receives now."""
+        return EVERYTHING if self.segment.thinning is None else self.segment.thinning.level
+
+    def last_outgoing(self, highest: int) -> int:
+        """The number last used, `highest` being the source's newest."""
+        segment = self.segment
+        return highest + segment.sequence_delta - (0 if segment.thinning is None else segment.thinning.shift)
+
+    def at(self, sequence: int) -> Segment | None:
+        """How it numbered this packet of the source; None when that is forgotten."""
+        return next((segment for segment in reversed(self.segments) if sequence >= segment.first), None)
+
+    def outgoing(self, sequence: int) -> int:
+        """The extended number under which the listener knows this recent packet of the source."""
+        return (self.at(sequence) or self.segments[0]).outgoing(sequence)
+
+    def incoming(self, outgoing: int) -> int:
+        """The number of the source that went out under this extended number; -1 when that is forgotten."""
+        for segment in reversed(self.segments):
+            if outgoing >= segment.first_outgoing:
+                shifted = outgoing - segment.sequence_delta
+                return shifted if segment.thinning is None else segment.thinning.find(shifted)
+        return -1
+
+    def change_level(self, sequence: int, thinning: Thinning | None) -> None:
+        """From packet `sequence` of the source on, which both thinnings have taken, it receives another level."""
+        before = self.segment
+        shift, pictures = (0, 0) if before.thinning is None else before.thinning.before(sequence)
+        new_shift, new_pictures = (0, 0) if thinning is None else thinning.before(sequence)
+        self.segments.append(Segment(
+            sequence, before.outgoing(sequence), before.sequence_delta - shift + new_shift,
+            before.picture_delta - pictures + new_pictures, thinning,
+        ))
+        del self.segments[:-MAX_SEGMENTS]
 
     def change_depth(self, sequence: int, depth: int) -> None:
         """Packets from `sequence` on are sent with this RED depth."""

@@ -10,6 +10,8 @@ from rtc.repair.keyframes import KeyframeCadence, KeyframeRequester
 from rtc.repair.nack import NackGenerator
 from rtc.repair.reception import Reception
 from rtc.repair.redundancy import MAX_COPIES, LossMeter, ProtectionController
+from rtc.wire.errors import WireError
+from rtc.wire.layering import Layering, read_layering
 from rtc.wire.payload import is_keyframe_start
 from rtc.wire.red import RedBlock
 from rtc.wire.rtp import RtpHeader
@@ -221,11 +223,20 @@ class Source:
         self, number: int, timestamp: int, codec: str, payload: bytes,
         *, marker: bool = False, carried: tuple[tuple[str, bytes], ...] = (),
     ) -> SourcePacket:
-        packet = SourcePacket(number, timestamp, marker, codec, payload, carried)
+        packet = SourcePacket(number, timestamp, marker, codec, payload, carried, self._layering(codec, payload))
         self.history.put(number, packet)
         self.packets += 1
         self.octets += len(payload)
         return packet
+
+    def _layering(self, codec: str, payload: bytes) -> Layering | None:
+        if self.kind == "audio" or not payload:
+            return None
+        try:
+            return read_layering(codec.partition("/")[0], payload)
+        except WireError:
+            self.strays += 1  # passed on: it harms nobody, and decoders are more able than we
+            return None
 
     def _restart(self, ssrc: int) -> None:
         self.reception = Reception(ssrc, self.clock_rate)

@@ -1,0 +1,109 @@
+"""Listeners of a source that are sent the same but for numbers: what is made once for all of them."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+import numpy as np
+import numpy.typing as npt
+
+from rtc.wire import extensions
+from rtc.wire.layering import Layering
+from rtc.wire.rtp import FIXED_HEADER_LENGTH
+
+from .packet import SourcePacket
+from .red import Redundancy
+from .sender import Sender
+from .slot import Leg
+from .thinning import Thinning
+
+CACHED_BLOCKS = 512
+"""Extension blocks kept ready: audio levels have 256 values, all else changes seldom."""
+
+Layout = tuple[tuple[str, int], ...]
+"""URI and id of the extensions that a group of listeners agreed on."""
+
+_HEADER = Struct("!BBHII")
+_EXTENSION_HEADER = Struct("!HH")
+
+
+class Group:
+    """Legs whose packets differ in the fixed header only."""
+
+    def __init__(
+        self, layout: Layout, legs: list[Leg], redundancy: Redundancy | None, copies: int, thinning: Thinning | None
+    ) -> None:
+        self.layout = layout
+        self.legs = legs
+        self.redundancy = redundancy
+        self.copies = copies
+        self.thinning = thinning
+        # The sessions own the contexts, which must not go while they stand here.
+        self.sessions = [session for leg in legs if (session := leg.slot.outlet.session) is not None]
+        self.contexts = [session.context for session in self.sessions]
+        self.destinations = np.array([leg.slot.outlet.destination for leg in legs], np.int32)
+        self.sequence_deltas = np.array([leg.segment.sequence_delta & 0xFFFF for leg in legs], np.uint16)
+        self.picture_deltas = np.array([leg.segment.picture_delta & 0x7FFF for leg in legs], np.uint16)
+        self.tl0_deltas = np.array([leg.tl0_delta & 0xFF for leg in legs], np.uint8)
+        self.rewrites = thinning is not None or bool(self.picture_deltas.any() or self.tl0_deltas.any())
+        """Whether picture ids differ from the source's."""
+        self.timestamp_deltas = np.array([leg.timestamp_delta for leg in legs], np.uint32)
+        self.fields = [
+            (
+                leg.payload_type, leg.slot.red_payload_type or 0, leg.segment.sequence_delta, leg.timestamp_delta,
+                leg.slot.ssrc,
+            )
+            for leg in legs
+        ]
+        """Payload types without and with RED, what is added to sequence number and timestamp, and SSRC of each."""
+        self._headers: dict[tuple[int, int, bool], npt.NDArray[np.uint8]] = {}
+        self._blocks: dict[tuple[tuple[str, bytes], ...], bytes] = {}
+
+    def block(self, packet: SourcePacket) -> bytes:
+        """The header extension for this packet, empty when there is none to send."""
+        block = self._blocks.get(packet.extensions)
+        if block is None:
+            if len(self._blocks) >= CACHED_BLOCKS:
+                self._blocks.clear()
+            ids = dict(self.layout)
+            profile, data = extensions.pack((ids[uri], value) for uri, value in packet.extensions if uri in ids)
+            block = _EXTENSION_HEADER.pack(profile, len(data) // 4) + data if data else b""
+            self._blocks[packet.extensions] = block
+        return block
+
+    def headers(self, first_byte: int, marker: int, is_red: bool) -> npt.NDArray[np.uint8]:
+        """Fixed headers of all legs but for sequence number and timestamp."""
+        rows = self._headers.get((first_byte, marker, is_red))
+        if rows is None:
+            packed = b"".join(
+                _HEADER.pack(
+                    first_byte, marker | ((leg.slot.red_payload_type or 0) if is_red else leg.payload_type),
+                    0, 0, leg.slot.ssrc,
+                )
+                for leg in self.legs
+            )
+            rows = np.frombuffer(packed, np.uint8).reshape(len(self.legs), FIXED_HEADER_LENGTH)
+            self._headers[first_byte, marker, is_red] = rows
+        return rows
+
+    def number(self, sender: Sender, start: int, *, sequence: int, timestamp: int) -> None:
+        """Write sequence numbers and timestamps of all legs into the rows of the outbox from `start` on."""
+        end = start + len(self.legs)
+        np.add(
+            self.sequence_deltas, np.uint16(sequence & 0xFFFF), out=sender.sequences[start:end], casting="unsafe"
+        )
+        np.add(self.timestamp_deltas, np.uint32(timestamp), out=sender.timestamps[start:end], casting="unsafe")
+
+    def rewrite(
+        self, rows: npt.NDArray[np.uint8], layering: Layering, payload_offset: int, pictures: int
+    ) -> None:
+        """Move picture ids and TL0PICIDX in packets of all legs of a self."""
+        at = payload_offset + layering.picture_id_offset
+        ids = self.picture_deltas + np.uint16(layering.picture_id - pictures & 0x7FFF)
+        if layering.picture_id_bits == 15:
+            rows[:, at] = 0x80 | ids >> 8 & 0x7F
+            rows[:, at + 1] = ids & 0xFF
+        else:
+            rows[:, at] = ids & 0x7F
+        if layering.tl0picidx_offset:
+            rows[:, payload_offset + layering.tl0picidx_offset] = self.tl0_deltas + np.uint8(layering.tl0picidx)

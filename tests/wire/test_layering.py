@@ -1,0 +1,87 @@
+"""Where a packet stands among the layers, and rewriting its numbers: exact, bounded, and never a crash."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtc.wire.errors import WireError
+from rtc.wire.layering import EVERYTHING, Layering, Level, read_layering, rewrite
+from rtc.wire.payload import Vp8Descriptor
+
+
+@given(st.sampled_from(["VP8", "VP9", "AV1", "H264", "x"]), st.binary(max_size=40))
+def test_garbage_is_an_error_or_a_value_and_rewriting_what_is_read_never_fails(codec: str, payload: bytes) -> None:
+    with contextlib.suppress(WireError):
+        layering = read_layering(codec, payload)
+        if layering is not None:
+            assert len(rewrite(payload, layering, pictures=12345, tl0=-77)) == len(payload)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x90", b"\x90\xe0\x80", b"\x90\xe0\x80\x01\x02", b"\x90\xe0\x80\x01\x02\x00", b"\x10"]
+)
+def test_a_vp8_payload_that_ends_in_its_descriptor_is_refused(payload: bytes) -> None:
+    with pytest.raises(WireError):
+        read_layering("VP8", payload)
+
+
+@given(
+    wide=st.booleans(), picture=st.integers(0, 0x7FFF), tl0=st.integers(0, 255), temporal=st.integers(0, 3),
+    pictures=st.integers(-100_000, 100_000), moved=st.integers(-1000, 1000), rest=st.binary(min_size=1, max_size=20),
+)  # fmt: skip
+def test_numbers_of_vp8_are_moved_and_nothing_else(
+    *, wide: bool, picture: int, tl0: int, temporal: int, pictures: int, moved: int, rest: bytes
+) -> None:
+    size = 0x7FFF if wide else 0x7F
+    name = (0x8000 | picture).to_bytes(2, "big") if wide else bytes([picture & 0x7F])
+    payload = b"\x90\xe0" + name + bytes([tl0, temporal << 6 | 0x20]) + rest
+    layering = read_layering("VP8", payload)
+    assert layering is not None
+    assert (layering.temporal, layering.sync, layering.begins) == (temporal, True, True)
+    assert layering.key == (rest[0] & 1 == 0)
+    before = Vp8Descriptor.parse(payload)
+    after = Vp8Descriptor.parse(rewrite(payload, layering, pictures=pictures, tl0=moved))
+    assert after.picture_id == (picture + pictures) & size
+    assert after.tl0picidx == (tl0 + moved) & 0xFF
+    after.picture_id, after.tl0picidx = before.picture_id, before.tl0picidx
+    assert after == before
+    back = rewrite(
+        rewrite(payload, layering, pictures=pictures, tl0=moved),
+        Layering(
+            picture_id=picture + pictures, picture_id_bits=layering.picture_id_bits, picture_id_offset=2,
+            tl0picidx=tl0 + moved, tl0picidx_offset=layering.tl0picidx_offset,
+        ),
+        pictures=-pictures, tl0=-moved,
+    )  # fmt: skip
+    assert back == payload
+
+
+KEY = Layering(begins=True, key=True)
+BASE = Layering(begins=True)
+
+
+@pytest.mark.parametrize(
+    ("layering", "level", "target", "expected"),
+    [
+        (BASE, EVERYTHING, Level(1, 0), Level(1, 0)),  # down at any picture
+        (Layering(begins=True, temporal=2), EVERYTHING, Level(255, 1), Level(255, 1)),
+        (Layering(), EVERYTHING, Level(0, 0), EVERYTHING),  # not inside one
+        (Layering(begins=True, spatial=1), EVERYTHING, Level(0, 0), EVERYTHING),  # nor between its layers
+        (KEY, Level(0, 0), EVERYTHING, EVERYTHING),  # up with a key picture
+        (BASE, Level(0, 0), EVERYTHING, Level(0, 0)),
+        (Layering(begins=True, temporal=1, sync=True), Level(255, 0), Level(255, 2), Level(255, 1)),
+        (Layering(begins=True, temporal=2, sync=True), Level(255, 0), Level(255, 2), Level(255, 0)),
+        (Layering(begins=True, temporal=2, sync=True), Level(255, 1), Level(255, 2), Level(255, 2)),
+        (Layering(begins=True, temporal=1, sync=False), Level(255, 0), Level(255, 2), Level(255, 0)),
+        (Layering(begins=True, temporal=0, opens=True), Level(255, 0), Level(255, 2), Level(255, 2)),  # VP9
+        (Layering(begins=True, temporal=1, opens=True), Level(255, 0), Level(255, 2), Level(255, 0)),
+        (Layering(begins=True, opens=True), Level(2, 0), Level(0, 2), Level(0, 2)),  # one down, the other up
+        (Layering(begins=True, opens=True), Level(0, 2), Level(2, 0), Level(0, 0)),
+    ],
+)  # fmt: skip
+def test_where_a_listener_can_go(layering: Layering, level: Level, target: Level, expected: Level) -> None:
+    assert layering.step(level, target) == expected
