@@ -23,6 +23,18 @@
     drop() {
       fake.sockets.at(-1)?.fail();
     },
+    /** What was said, as ChatMessage; `refusal` is the code with which `send` is refused, "silence" gives no answer. */
+    messages: [],
+    refusal: "",
+    /** Somebody says something. */
+    say(sender, content, more = {}) {
+      const { name } = fake.people.find((person) => person.id === sender) ?? { name: "Sofia" };
+      const number = (fake.messages.at(-1)?.number ?? 0) + 1;
+      const message = { number, key: `key-${number}`, at: Date.now() / 1000, sender, name, content, ...more };
+      fake.messages.push(message);
+      fake.emit({ type: "message", message });
+      return message;
+    },
     /** Whether unmuted people also sound: the first at 500 Hz, the next at 800 … */
     tones: false,
     /** What arrives here of what the page sends, as RTCInboundRtpStreamStats by m-line. */
@@ -147,6 +159,21 @@
       const kind = message.source === "camera" || message.source === "screen" ? "video" : "audio";
       const publication = { id: `own-${message.source}`, kind, source: message.source, muted: message.muted };
       fake.emit({ type: "reply", re: message.id, publication });
+    } else if (message.type === "send") {
+      if (fake.refusal === "silence") return;
+      if (fake.refusal) {
+        fake.emit({ type: "error", re: message.id, code: fake.refusal, message: "No." });
+        return;
+      }
+      const { key, content, to } = message;
+      const known = fake.messages.find((one) => one.key === key);
+      const { number, at } = known ?? fake.say("me", content, { key, to });
+      fake.emit({ type: "reply", re: message.id, number, at });
+    } else if (message.type === "history") {
+      const { after = 0, before = Infinity, limit } = message;
+      const found = fake.messages.filter((one) => one.number > after && one.number < before);
+      const messages = after && before === Infinity ? found.slice(0, limit) : found.slice(-limit);
+      fake.emit({ type: "reply", re: message.id, messages, more: found.length > messages.length });
     } else {
       fake.emit({ type: "reply", re: message.id });
     }
@@ -183,6 +210,7 @@
           type: "joined", room: message.room, session: "a-secret-of-the-test", participants: fake.people,
           you: { id: "me", name: message.name, kind: "web", connected: true, publications: [] },
           permissions: fake.permissions, iceServers: [], resumeSeconds: 30,
+          lastMessage: fake.messages.at(-1)?.number ?? 0,
         });
       } else if (message.type === "resume") {
         if (fake.answerResume) this.deliver(JSON.stringify({ type: "resumed", seq: 0, lastId: fake.lastId }));

@@ -15,7 +15,7 @@ PEOPLE = [
 ]
 KEYS = list(json.loads((WEB / "locales" / "en.json").read_text("utf-8")))
 RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
-TOO_SMALL = """[...document.querySelectorAll('button, a[href], select, input, summary')].filter((element) => {
+TOO_SMALL = """[...document.querySelectorAll('button, a[href]:not(.bubble a), select, input, textarea, summary')].filter((element) => {
     const {width, height} = element.getBoundingClientRect();
     const shown = element.checkVisibility({opacityProperty: true, visibilityProperty: true});
     return shown && width > 0 && (width < 43.5 || height < 43.5);
@@ -60,6 +60,19 @@ def test_all_screens(open_page: OpenPage, theme: str, viewport: dict[str, int], 
     check(page, "call with a shared screen")
     page.locator("[data-label='control.people']").click()
     check(page, "list of participants")
+    page.keyboard.press("Escape")
+    page.evaluate("""fake.say('person-1', {kind: 'text', text: 'Look at https://example.org'});
+        fake.say('person-2', {kind: 'reaction', emoji: '🎉', message: 1});
+        fake.say('me', {kind: 'text', text: 'Only for Ada'}, {to: 'person-1'})""")
+    page.evaluate("fake.refusal = 'unavailable'")
+    page.locator("[data-label='control.chat']").click()
+    page.fill(".chat-field", "Not this one")
+    page.keyboard.press("Enter")
+    expect(page.locator(".delivery.failed")).to_be_visible()
+    check(page, "chat")
+    page.locator(".react").first.press("Enter")
+    check(page, "reactions")
+    page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     page.keyboard.press("l")
     check(page, "grid")

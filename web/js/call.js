@@ -1,5 +1,6 @@
 /** A call: session, peer connection, people and own tracks, held together. The views only read it. */
 
+import { Chat } from "./chat.js";
 import { watchNetwork } from "./network.js";
 import { Peer } from "./peer.js";
 import { Publisher } from "./publisher.js";
@@ -51,6 +52,7 @@ export class Call extends EventTarget {
     const url = new URL("/ws", location.href);
     url.protocol = url.protocol.replace("http", "ws");
     this.signaling = new Signaling(url.href, entry);
+    this.chat = new Chat((command) => this.signaling.command(command));
     this.publisher = new Publisher(media, (command) => this.signaling.command(command), () => this.#peer);
   }
 
@@ -112,6 +114,7 @@ export class Call extends EventTarget {
   #joined(joined) {
     this.roster.begin(joined);
     this.permissions = joined.permissions;
+    this.chat.joined(joined);
     this.#iceServers = joined.iceServers ?? [];
     this.#watched = null;
     this.#redundancy.forget();
@@ -180,6 +183,7 @@ export class Call extends EventTarget {
 
   /** @param {import("./types.js").RoomEvent} event */
   #apply(event) {
+    if (event.type === "message") return this.chat.receive(event.message);
     const leaving = event.type === "participant-left" ? this.roster.people.get(event.participant) : undefined;
     this.roster.apply(event);
     if (event.type === "participant-joined") this.#notice("notice.joined", { name: event.participant.name });

@@ -64,5 +64,6 @@ export function translateOne(element) {
     element.setAttribute("aria-label", t(label));
     if (element instanceof HTMLButtonElement) element.title = t(label);
   }
-  if (placeholder && element instanceof HTMLInputElement) element.placeholder = t(placeholder);
+  const field = element instanceof HTMLInputElement || element instanceof HTMLTextAreaElement;
+  if (placeholder && field) element.placeholder = t(placeholder);
 }

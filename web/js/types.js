@@ -6,7 +6,7 @@
  * @typedef {{id: string, kind: Kind, source: Source, muted: boolean}} Publication
  * @typedef {{id: string, name: string, kind: "web" | "python" | "whip", connected: boolean,
  *   publications: Publication[]}} Participant
- * @typedef {{canPublish: boolean, canSubscribe: boolean, roomAdmin: boolean}} Permissions
+ * @typedef {{canPublish: boolean, canSubscribe: boolean, canPublishData?: boolean, roomAdmin: boolean}} Permissions
  * @typedef {{mid: string, publication: string | null, participant: string | null}} SlotAssignment
  * @typedef {{participant: string, level: number}} Speaker
  * @typedef {{kind: "text", text: string}

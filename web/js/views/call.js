@@ -5,8 +5,10 @@ import { t } from "../i18n.js";
 import { LocalMedia } from "../media.js";
 import { Meter } from "../meter.js";
 import { keepAwake } from "../wakelock.js";
+import { chatPanel } from "./chat.js";
 import { controlBar } from "./controls.js";
 import { copyButton, inviteDialog, keysDialog, moreDialog, settingsDialog, soundDialog } from "./dialogs.js";
+import { emojiBar } from "./emoji.js";
 import { Notices } from "./notices.js";
 import { peoplePanel } from "./people.js";
 import { PROBLEMS } from "./problems.js";
@@ -25,7 +27,7 @@ export function callView(navigation, call) {
   const { media } = call;
   const { room } = call.entry;
   const notices = new Notices();
-  const stage = new Stage(call, () => togglePeople(true));
+  const stage = new Stage(call, () => show("people"));
   /** @param {import("../media.js").Device} device */
   const flip = async (device) => {
     if (!call.permissions.canPublish) return;
@@ -48,7 +50,9 @@ export function callView(navigation, call) {
       stage.toggleMode();
       update();
     },
-    people: () => togglePeople(Boolean(panel.element.hidden)),
+    people: () => show(panels.people.element.hidden ? "people" : ""),
+    chat: () => show(panels.chat.element.hidden ? "chat" : ""),
+    react: (/** @type {HTMLButtonElement} */ button) => emojiBar(button, (emoji) => call.chat.react(0, emoji)),
     invite: () => inviteDialog(room),
     settings: () => settingsDialog(media, (speaker) => call.audio.choose(speaker)),
     keys: keysDialog,
@@ -69,7 +73,10 @@ export function callView(navigation, call) {
   };
 
   const bar = controlBar(call, stage, actions);
-  const panel = peoplePanel(call, stage, { close: () => togglePeople(false), invite: actions.invite });
+  const panels = {
+    people: peoplePanel(call, stage, { close: () => show(""), invite: actions.invite }),
+    chat: chatPanel(call, { close: () => show("") }),
+  };
   const banner = h("div", { class: "banner", role: "status" });
   const sharing = h("div", { class: "sharing", hidden: true }, icon("screen"), h("span", { t: "call.sharing" }),
     h("button", { class: "secondary", type: "button", t: "control.stop-share", onclick: () => media.stopScreen() }));
@@ -80,17 +87,18 @@ export function callView(navigation, call) {
   const element = h("div", { class: "call" },
     h("main", { class: "floor" },
       h("h1", { class: "visually-hidden" }, room), banner, sharing, stage.element, alone, notices.element, hint),
-    panel.element,
+    panels.people.element, panels.chat.element,
     h("footer", { class: "dock" }, bar.element));
 
-  /** @param {boolean} show */
-  function togglePeople(show) {
-    const focusInside = panel.element.contains(document.activeElement);
-    panel.element.hidden = !show;
-    bar.people.setAttribute("aria-expanded", String(show));
+  /** @param {"people" | "chat" | ""} name  the panel to show, of which there is one at a time */
+  function show(name) {
+    const from = Object.entries(panels).find(([, panel]) => panel.element.contains(document.activeElement))?.[0];
+    for (const [key, panel] of Object.entries(panels)) {
+      if (panel.element.hidden !== (key !== name)) panel.show(key === name);
+      bar[/** @type {keyof typeof panels} */ (key)].setAttribute("aria-expanded", String(key === name));
+    }
     update();
-    if (show) panel.close.focus();
-    else if (focusInside) bar.people.focus();
+    if (!name && from) bar[/** @type {keyof typeof panels} */ (from)].focus();
   }
 
   /** @type {Meter | null} */ let meter = null;
@@ -119,7 +127,8 @@ export function callView(navigation, call) {
     if (media.state.microphone.on) hint.textContent = "";
     bar.update();
     stage.update();
-    panel.update();
+    panels.people.update();
+    panels.chat.update();
     sharing.hidden = !media.screen.video;
     alone.hidden = call.state === "joining" || call.roster.people.size > 1;
     element.classList.toggle("is-alone", !alone.hidden);
@@ -137,10 +146,10 @@ export function callView(navigation, call) {
     if (target.closest?.("input, textarea, select, [contenteditable]")) return;
     /** @type {Record<string, () => void>} */
     const keys = {
-      m: actions.microphone, v: actions.camera, s: actions.screen, l: actions.layout, p: actions.people,
+      m: actions.microphone, v: actions.camera, s: actions.screen, l: actions.layout, p: actions.people, c: actions.chat,
       i: actions.invite, "?": actions.keys,
     };
-    if (event.key === "Escape" && !panel.element.hidden) togglePeople(false);
+    if (event.key === "Escape") show("");
     else if (Object.hasOwn(keys, event.key.toLowerCase())) {
       event.preventDefault();
       keys[event.key.toLowerCase()]();
@@ -158,7 +167,18 @@ export function callView(navigation, call) {
     else notices.say(key, values);
   };
 
+  const onArrived = (/** @type {Event} */ event) => {
+    const { name, text } = /** @type {CustomEvent<import("../chat.js").Entry>} */ (event).detail;
+    // the panel shows it; those who do not see it are told
+    if (call.chat.watched) notices.tell("chat.said", { name, text });
+    else notices.say("chat.said", { name, text });
+  };
+  const onBurst = (/** @type {Event} */ event) => stage.burst(/** @type {CustomEvent} */ (event).detail);
+
   call.addEventListener("change", update);
+  call.chat.addEventListener("change", bar.update);
+  call.chat.addEventListener("arrived", onArrived);
+  call.chat.addEventListener("burst", onBurst);
   call.addEventListener("notice", onNotice);
   call.addEventListener("blocked", () => {
     const unblock = () => call.audio.unblock();
@@ -182,6 +202,7 @@ export function callView(navigation, call) {
       clearTimeout(hintTimer);
       for (const dialog of document.querySelectorAll("dialog")) dialog.close();
       meter?.stop();
+      panels.chat.destroy();
       stage.destroy();
       bar.destroy();
       notices.destroy();

@@ -12,6 +12,8 @@ import { KEYS } from "./dialogs.js";
  * @property {() => void} screen
  * @property {() => void} layout
  * @property {() => void} people
+ * @property {() => void} chat
+ * @property {(button: HTMLButtonElement) => void} react
  * @property {() => void} invite
  * @property {() => void} settings
  * @property {() => void} keys
@@ -21,6 +23,7 @@ import { KEYS } from "./dialogs.js";
  */
 
 const CLOCK_INTERVAL = 1000; // ms
+const MOST_UNREAD = 99;
 
 /** @param {number} seconds */
 function duration(seconds) {
@@ -46,6 +49,12 @@ export function controlBar(call, stage, actions) {
   const layout = button("grid", "control.spotlight", actions.layout, "wide-only");
   const more = button("more", "control.more", actions.more, "phone-only");
   const leave = button("leave", "control.leave", actions.leave, "danger");
+  const react = button("smile", "chat.react", () => actions.react(react), "wide-only");
+  react.setAttribute("aria-haspopup", "true");
+  react.setAttribute("aria-expanded", "false");
+  const chat = button("chat", "control.chat", actions.chat);
+  const unread = h("span", { class: "count unread", "aria-hidden": "true", hidden: true });
+  chat.append(unread);
   const people = button("people", "control.people", actions.people);
   const count = h("span", { class: "count", "aria-hidden": "true" });
   people.append(count);
@@ -53,15 +62,15 @@ export function controlBar(call, stage, actions) {
   const settings = button("settings", "control.settings", actions.settings, "wide-only");
   const keys = button("keyboard", "control.keys", actions.keys, "wide-only pointer-only");
   for (const [control, key] of /** @type {const} */ ([
-    [microphone, "M"], [camera, "V"], [screen, "S"], [layout, "L"], [people, "P"], [invite, "I"]])) {
+    [microphone, "M"], [camera, "V"], [screen, "S"], [layout, "L"], [people, "P"], [chat, "C"], [invite, "I"]])) {
     control.setAttribute("aria-keyshortcuts", KEYS.find(([known]) => known === key)?.[0] ?? key);
   }
   const clock = h("time", { class: "clock" });
   const element = h("div", { class: "bar" },
     h("div", { class: "bar-room" }, h("span", { class: "bar-name" }, call.entry.room), clock),
     h("div", { class: "bar-main", role: "group", label: "call.controls" },
-      microphone, camera, flip, screen, layout, more, leave),
-    h("div", { class: "bar-side" }, people, invite, settings, keys));
+      microphone, camera, flip, screen, react, layout, more, leave),
+    h("div", { class: "bar-side" }, chat, people, invite, settings, keys));
 
   const started = performance.now();
   const tick = () => setContent(clock, duration((performance.now() - started) / 1000));
@@ -72,6 +81,7 @@ export function controlBar(call, stage, actions) {
     element,
     microphone,
     people,
+    chat,
     update() {
       const { state, screen: shared } = call.media;
       const speaks = state.microphone.on && state.microphone.track !== null;
@@ -89,6 +99,11 @@ export function controlBar(call, stage, actions) {
       flip.hidden = !shows || call.media.devices.filter((device) => device.kind === "videoinput").length < 2;
       microphone.classList.toggle("problem", state.microphone.problem !== "");
       camera.classList.toggle("problem", state.camera.problem !== "");
+      const news = call.chat.unread;
+      unread.hidden = news === 0;
+      setContent(unread, news > MOST_UNREAD ? `${MOST_UNREAD}+` : String(news));
+      chat.title = news ? t("control.chat-unread", { count: news }) : t("control.chat");
+      chat.setAttribute("aria-label", chat.title);
       setContent(count, String(call.roster.people.size));
       people.title = t("control.people-count", { count: call.roster.people.size });
     },

@@ -72,6 +72,7 @@ export function settingsDialog(media, routeTo) {
 /** Keys of the call and what they do; the letters are on the controls too. */
 export const KEYS = [
   ["M", "keys.mute"], ["V", "keys.camera"], ["S", "keys.screen"], ["L", "keys.layout"], ["P", "keys.people"],
+  ["C", "keys.chat"],
   ["I", "keys.invite"], ["?", "keys.sheet"], ["Esc", "keys.escape"],
 ];
 

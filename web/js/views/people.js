@@ -17,8 +17,8 @@ export function peoplePanel(call, stage, actions) {
   const close = h("button", {
     class: "quiet", type: "button", label: "people.close", onclick: actions.close,
   }, icon("close"));
-  const element = h("aside", { class: "people", hidden: true, "aria-labelledby": "people-title" },
-    h("div", { class: "people-head" }, title, close), list,
+  const element = h("aside", { class: "panel people", hidden: true, "aria-labelledby": "people-title" },
+    h("div", { class: "panel-head" }, title, close), list,
     h("button", { class: "secondary wide", type: "button", onclick: actions.invite },
       icon("invite"), h("span", { t: "control.invite" })));
 
@@ -49,7 +49,11 @@ export function peoplePanel(call, stage, actions) {
   let shown = "";
   return {
     element,
-    close,
+    /** @param {boolean} visible */
+    show(visible) {
+      element.hidden = !visible;
+      if (visible) close.focus();
+    },
     update() {
       const people = [...call.roster.people.values()];
       setContent(title, t("people.title", { count: people.length }));

@@ -3,6 +3,7 @@
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { arrangeGrid, arrangePair, arrangeStage, byImportance } from "../layout.js";
+import { burst } from "./burst.js";
 import { Tile, placeAt } from "./tile.js";
 
 /** @typedef {import("../roster.js").Person} Person */
@@ -180,6 +181,12 @@ export class Stage {
     wanted.sort((a, b) => weight(b) - weight(a)); // stable: equals stay in the order of the tiles
     const list = wanted.slice(0, most).map((entry) => entry.publication);
     this.call.watch(list, list.length > 0 && (stage !== "" || someHidden || wanted.length > most));
+  }
+
+  /** @param {{emoji: string, name: string, sender: string}} reaction  to what is happening now */
+  burst({ emoji, name, sender }) {
+    const tile = this.#tiles.get(sender)?.element;
+    burst(tile && !tile.hidden ? tile : this.element, emoji, name);
   }
 
   destroy() {
