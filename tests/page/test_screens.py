@@ -15,7 +15,8 @@ PEOPLE = [
 ]
 KEYS = list(json.loads((WEB / "locales" / "en.json").read_text("utf-8")))
 RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
-TOO_SMALL = """[...document.querySelectorAll('button, a[href]:not(.bubble a), select, input, textarea, summary')].filter((element) => {
+CONTROLS = "button, a[href]:not(.bubble a), select, input, textarea, summary"
+TOO_SMALL = f"[...document.querySelectorAll('{CONTROLS}')]" + """.filter((element) => {
     const {width, height} = element.getBoundingClientRect();
     const shown = element.checkVisibility({opacityProperty: true, visibilityProperty: true});
     return shown && width > 0 && (width < 43.5 || height < 43.5);

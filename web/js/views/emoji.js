@@ -43,7 +43,7 @@ export function emojiBar(button, choose) {
     if (step || event.key === "Escape") event.stopPropagation();
   });
   button.setAttribute("aria-expanded", "true");
-  document.body.append(element);
+  (button.closest("aside, footer, main") ?? document.body).append(element);
   place(element, button.getBoundingClientRect());
   document.addEventListener("pointerdown", outside);
   closeOpen = () => close(false);
