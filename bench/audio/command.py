@@ -43,6 +43,7 @@ _judged: tuple[Speech, Panel] | None = None  # of a worker process
 def main(
     *,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each row.")] = 3,
+    first_seed: Annotated[int, typer.Option(help="The first of them; the others follow it.")] = 1,
     rows: Annotated[str, typer.Option(help="Rows by name, as 50r40,50b3r40.")] = "",
     all_rows: Annotated[bool, typer.Option("--matrix", help="Every loss, burst and round trip.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, 15 s of speech, Clarion alone.")] = False,
@@ -63,7 +64,7 @@ def main(
         _save(save, speech, chosen[0])
         return
     schemes = range(1 if quick or not others else len(SCHEMES))
-    numbers = range(1, 2 if quick else seeds + 1)
+    numbers = range(first_seed, first_seed + (1 if quick else seeds))
     tasks = [(row, scheme, seed) for row in chosen for scheme in schemes for seed in numbers]
     panel = Panel(speech)
     codec = codec_cell(speech, panel)

@@ -107,6 +107,8 @@ class AudioReceiver:
         self._arrived: History[bool] = History(MEMORY)
         self._covered: History[bool] = History(MEMORY)
         self._repeat: tuple[int, ...] = ()
+        self._depth = 0
+        """Redundant frames that packets had so far, when that was last twice as many as before."""
         self._packets = 0
         self._bytes = 0
         self._copies = 0
@@ -227,6 +229,9 @@ class AudioReceiver:
         samples = self._receive_frame(packet.sequence_number, packet.timestamp, primary.payload, now)
         if not samples:
             return
+        if len(redundant) > 2 * self._depth:
+            self._depth = len(redundant)
+            self.jitter.forget()
         for block in redundant:
             self._receive_redundant(packet, sequence, block, samples, now)
 

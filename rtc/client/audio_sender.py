@@ -37,8 +37,8 @@ FULL_SCALE = 32768.0
 FRAME_SECONDS = 0.02
 """Length of a frame unless said otherwise, and on lossy paths always."""
 
-BITRATES = ((9, 20000), (4, 24000), (0, DEFAULT_BITRATE))
-"""Bit/s by the least RED depth it is for: each frame is sent depth + 1 times."""
+BITRATES = ((20, 20000), (13, 24000), (9, 32000), (0, DEFAULT_BITRATE))
+"""Bit/s by how often at least each frame is sent: redundancy is worth more than the last bit of clearness."""
 
 LOSS_STEP = 5
 """Per cent: the encoder's figure of loss is a multiple of it, and not set anew for less."""
@@ -195,7 +195,8 @@ class AudioSender:
     def _apply_protection(self) -> None:
         protection = self.protection
         depth = 0 if self._red_payload_type is None else protection.depth
-        self.encoder.set_bitrate(min(self._bitrate, next(rate for least, rate in BITRATES if depth >= least)))
+        frames = Protection(depth, protection.copies).frames
+        self.encoder.set_bitrate(min(self._bitrate, next(rate for least, rate in BITRATES if frames >= least)))
         # Beside RED, in-band FEC brings nothing and costs much: PESQ 3.5 instead of 4.4 at 24 kbit/s.
         self.encoder.set_inband_fec(not depth)
         clean = protection == NONE

@@ -79,6 +79,7 @@ class ClientIce(Connection):
         """
         password = (self.remote_password or "").encode()
         failures = 0
+        checked = time.monotonic()
         while True:
             pair = self._nominated.get(1)
             if pair is None:
@@ -97,7 +98,8 @@ class ClientIce(Connection):
                 if took < stun.RETRY_RTO:
                     self.rtt = took
             except stun.TransactionError:
-                failures = 0 if self._heard_at >= asked else failures + 1
+                failures = 0 if self._heard_at >= checked else failures + 1
+            checked = time.monotonic()
             if failures >= CONSENT_FAILURES:
                 self._path_lost()
                 return

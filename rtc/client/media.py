@@ -54,6 +54,9 @@ LOSSY_SHARE = 0.2
 LOSSY_REPORT_SECONDS = 0.25
 """Period of reports on such a path, and of the first ones: the server has to learn what the path is like."""
 
+REPEATED_SHARES = (LOSSY_SHARE, 0.5)
+"""Share of packets lost, on either way, from which on all feedback is sent twice; three times."""
+
 EARLY_REPORTS = 12
 """Reports that tell of received packets before the period is the longer one."""
 
@@ -332,8 +335,11 @@ class Media:
             self._next_report = now + (LOSSY_REPORT_SECONDS if lossy or early else REPORT_SECONDS)
             out = [*self._reports(now), *out]
         if out and self._connection is not None:
+            worst = max((*(receiver.reception.fraction_lost for receiver in self._receivers()),
+                         *(sender.stream.statistics.fraction_lost for sender in self.senders.values())))  # fmt: skip
             for start in range(0, len(out), MAX_REPORT_BLOCKS):
-                self._connection.send_rtcp(serialize(out[start : start + MAX_REPORT_BLOCKS]))
+                for _ in range(1 + sum(worst >= share for share in REPEATED_SHARES)):
+                    self._connection.send_rtcp(serialize(out[start : start + MAX_REPORT_BLOCKS]))
 
     def _reports(self, now: float) -> list[RtcpPacket]:
         unix_time = time.time()

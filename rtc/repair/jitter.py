@@ -193,6 +193,10 @@ class JitterBuffer:
             self.position = min(self._packets)
             self._last_sequence = self._packets[self.position].sequence - 1
 
+    def forget(self) -> None:
+        """Learn anew how late frames are: their sender has begun to protect them."""
+        self._lateness.forget()
+
     def excess(self, *, now: float) -> float:
         """Seconds by which the sound plays later than the target asks; negative: earlier."""
         if self._paused:

@@ -19,6 +19,9 @@ UNSEEN = 3
 PRICE = 0.08
 """Share of the frames that a second of delay is worth: 20 ms more are waited if they save 0.16 % of the frames."""
 
+RELUCTANCE = 0.002
+"""Share of the frames that another delay must save: each change is heard, since sound is played faster or slower."""
+
 FEW_ARRIVALS = 50
 """Until so many have been seen, the delay is at least START_SECONDS: too little is known."""
 
@@ -64,6 +67,14 @@ class Lateness:
         self._arrivals.clear()
         self._updated = float("-inf")
 
+    def forget(self) -> None:
+        """Frames will come otherwise than until now; the shortest transit is that of the path, and stays."""
+        if self._arrivals:
+            shortest = min(self._arrivals, key=lambda arrival: arrival[1])
+            self._arrivals.clear()
+            self._arrivals.append(shortest)
+            self._updated = float("-inf")
+
     def _update(self, now: float) -> None:
         self._updated = now
         arrivals = self._arrivals
@@ -71,13 +82,16 @@ class Lateness:
             arrivals.popleft()
         times, transits = np.array(arrivals).T
         self.base = float(transits.min())
-        waits = np.sort(transits) - self.base
-        count = len(waits)
-        late = np.ones(count)
+        count = len(transits)
+        waits = np.append(transits - self.base, self.wait)
+        late = np.ones(count + 1)
         for window in WINDOWS_SECONDS:
             recent = np.sort(transits[times >= now - window]) - self.base
             later = len(recent) - np.searchsorted(recent, waits, side="right")
             late = np.minimum(late, (later + UNSEEN) / max(1, len(recent)))
-        self.wait = float(waits[np.argmin(late + PRICE * waits)])
+        cost = late + PRICE * waits
+        best = int(np.argmin(cost))
+        if cost[best] < cost[-1] - RELUCTANCE:
+            self.wait = float(waits[best])
         if count < FEW_ARRIVALS:
             self.wait = max(self.wait, START_SECONDS)

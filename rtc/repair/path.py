@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 
-from rtc.repair.redundancy import ASSUMED_BURST
+from rtc.repair.redundancy import ASSUMED_BURST, WINDOW_PACKETS, WINDOW_SECONDS
 from rtc.wire.rtcp import ReportBlock
-
-WINDOW_SECONDS = 2.0
-"""Loss is judged over this long: a hundred packets, so that the figure wavers by 5 points at 50 %, not 7."""
 
 BURST_MEMORY = 0.9
 """Weight of the runs of losses seen so far against those of a new NACK."""
 
-WINDOW_PACKETS = 100
-"""The same for what is NACKed, which says nothing of time."""
+FEW_PACKETS = 20
+"""At the start, what is NACKed is divided by so many packets at least."""
 
 MIN_RUNS = 5
 """Runs of losses that must have been seen before their mean counts."""
@@ -32,6 +29,7 @@ class ReportedPath:
         self._told: tuple[float, float] | None = None
         self._asked: deque[int] = deque(maxlen=WINDOW_PACKETS)
         self._blocks: deque[tuple[float, int, int, int]] = deque()
+        self._first: int | None = None
         self._nacked: int | None = None
         self._runs = 0.0
         self._lost = 0.0
@@ -70,14 +68,23 @@ class ReportedPath:
                 self._lost += 1
             self._nacked = number
             self._asked.append(number)
+            self._first = number if self._first is None else self._first
+
+    @property
+    def tells(self) -> bool:
+        """Whether the receiver says itself what it sees: then only that counts, when it comes."""
+        return self._told is not None
 
     def loss(self, highest: int) -> float:
         """Share lost lately, 0 to 1, by all that the receiver says; `highest` is the extended number sent last."""
         if self._told is not None:
             return self._told[0]
+        if self._first is None:
+            return self._reported
         while self._asked and self._asked[0] <= highest - WINDOW_PACKETS:
             self._asked.popleft()
-        return max(self._reported, len(self._asked) / WINDOW_PACKETS)
+        sent = min(WINDOW_PACKETS, max(FEW_PACKETS, highest - self._first + 1))
+        return max(self._reported, min(1.0, len(self._asked) / sent))
 
     @property
     def burst(self) -> float:

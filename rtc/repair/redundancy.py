@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 
 from rtc.wire.red import MAX_BLOCK_LENGTH, MAX_TIMESTAMP_OFFSET, RedBlock, pack
 
-TARGET_RESIDUAL = 0.002
-"""Share of frames that protection alone may leave lost on one hop: two hops then stay below 0.5 %."""
+CLOCK_RATE = 48000
+"""Timestamp units per second; Opus always (RFC 7587 section 4.1)."""
+
+TARGET_RESIDUAL = 0.0005
+"""Share of frames that protection alone may leave lost on one hop: those that come too late are more."""
 
 MIN_LOSS = 0.003
 """Less is left to NACK: protection would cost more than it brings."""
@@ -17,8 +21,8 @@ MIN_LOSS = 0.003
 MAX_DEPTH = 17
 """Redundant frames of 20 ms that fit into the 14-bit timestamp offset: 341 ms."""
 
-MAX_COPIES = 5
-"""More would be flooding."""
+MAX_COPIES = 4
+"""With more, what is left of the loss is too little to judge the path by."""
 
 QUICK_DEPTH = 3
 """Depth that costs little delay, 60 ms at most: copies are added before more depth, since they arrive sooner.
@@ -26,17 +30,44 @@ QUICK_DEPTH = 3
 A datagram's headers weigh as much as a frame, so that both cost about the same rate.
 """
 
-MAX_FRAMES = 36
-"""Copies times frames in each: bounds what a listener can make the server send, as a multiple of the media's rate."""
+MAX_FRAMES = 32
+"""How often a frame is sent at most, copies times frames in each: 0.1 % of them are lost then at a loss of 80 %."""
+
+MAX_BITRATE = 900_000
+"""Bit/s that one protected stream takes on the wire at most, headers and copies counted: 13 times plain Opus."""
+
+HEADER_BYTES = 66
+"""Of a datagram: IPv4, UDP, RTP with MID and audio level, the tag of SRTP."""
+
+BLOCK_HEADER_BYTES = 4
+"""Of a redundant frame (RFC 2198 3)."""
 
 COPY_SPACING_SECONDS = 0.004
-"""Between two copies of a packet: five fit into a frame of 20 ms, and a short burst does not hit all."""
+"""Between two copies of a packet: four fit into a frame, and a short burst does not hit all."""
 
 MAX_PAYLOAD_BYTES = 1100
 """Longest RED payload, so that the datagram fits every path."""
 
-DECAY_SECONDS = 4.0
-"""Protection falls by one step when less was needed for this long; it rises at once."""
+WINDOW_PACKETS = 100
+"""Loss is measured over so many packets: it wavers by 5 points at 50 %."""
+
+WINDOW_SECONDS = 2.0
+"""The same in time, at 20 ms a packet."""
+
+SMOOTHING_SECONDS = 4.0
+"""Over which what was measured is averaged while it wavers no more than chance does."""
+
+HOLD_SECONDS = 3.0
+"""Protection rises at once and falls when for this long less would have done."""
+
+BURST_MEMORY_SECONDS = 15.0
+"""Bursts show in few of the losses, and are averaged for longer."""
+
+BURST_DOUBT = 20
+"""Lost packets that must speak for bursts before these are believed in more than by half."""
+
+MEMORYLESS = 0.1
+"""A datagram that is lost by no more than this more often after a lost one says nothing of bursts."""
 
 ASSUMED_BURST = 1.5
 """Mean packets lost in a row, until measured."""
@@ -51,15 +82,36 @@ class Protection:
     copies: int = 1
     """How often each datagram is sent, COPY_SPACING_SECONDS apart."""
 
+    @property
+    def frames(self) -> int:
+        """How often each frame is sent."""
+        return self.copies * (self.depth + 1)
+
 
 NONE = Protection()
 """No protection."""
 
 
+@dataclass(slots=True, frozen=True)
+class Frames:
+    """The frames of a stream, which say how much redundancy fits into MAX_BITRATE."""
+
+    size: float = 50.0
+    """Mean bytes; unless known, those of a speaker that has lowered its rate to make room."""
+    seconds: float = 0.02
+
+    def deepest(self, copies: int) -> int:
+        """Redundant frames that packets have room for when each is sent so many times; negative when none is left."""
+        packet = min(MAX_BITRATE / 8 * self.seconds / copies - HEADER_BYTES, MAX_PAYLOAD_BYTES)
+        fitting = (packet - 1 - self.size) / (self.size + BLOCK_HEADER_BYTES)
+        return min(math.floor(fitting), MAX_FRAMES // copies - 1, int(MAX_TIMESTAMP_OFFSET / CLOCK_RATE / self.seconds))
+
+
 def choose(
-    loss: float, stay: float, *, max_depth: int = MAX_DEPTH, max_copies: int = MAX_COPIES
+    loss: float, stay: float, *,
+    max_depth: int = MAX_DEPTH, max_copies: int = MAX_COPIES, frames: Frames = Frames(),
 ) -> Protection:
-    """The least protection that leaves TARGET_RESIDUAL or less, quickly if it can be.
+    """The least protection that leaves TARGET_RESIDUAL or less, quickly if it can be; what is best within the budget.
 
     `loss` is the share of datagrams lost; `stay` how often one is lost if that before it was (Gilbert): `loss` itself
     on a path without memory, more where losses come in bursts.
@@ -68,69 +120,108 @@ def choose(
         return NONE
     loss = min(loss, 0.95)
     stay = min(max(stay, loss), 0.98)
-    chosen = NONE
+    chosen, left = NONE, loss
     for copies in range(1, max_copies + 1):
+        deepest = min(max_depth, frames.deepest(copies))
+        if deepest < 0 and copies > 1:
+            break
         residual = loss * stay ** (copies - 1)
-        limit = min(max_depth, MAX_FRAMES // copies - 1)
         depth = 0
-        while residual > TARGET_RESIDUAL and depth < limit:
+        while residual > TARGET_RESIDUAL and depth < deepest:
             residual *= stay**copies
             depth += 1
-        chosen = Protection(depth, copies)
-        if depth <= QUICK_DEPTH:
+        residual = max(residual, TARGET_RESIDUAL)
+        if residual < left or (residual == left and depth < chosen.depth):
+            chosen, left = Protection(depth, copies), residual
+        if left == TARGET_RESIDUAL and depth <= QUICK_DEPTH:
             break
     return chosen
 
 
 class ProtectionController:
-    """Follows the reports of one receiver: up at once, down one step at a time."""
+    """Follows what one receiver misses: up at once, down when less has done for a while."""
 
     def __init__(self, *, max_depth: int = MAX_DEPTH, max_copies: int = MAX_COPIES) -> None:
         self.protection = NONE
+        self.max_depth = max_depth
+        self.frames = Frames()
+        self.loss = 0.0
+        """Share of datagrams that the path loses, 0 to 1: each copy counted by itself."""
         self._max_copies = max_copies
-        self._max_depth = max_depth
-        self._enough_since: float | None = None
-        self._loss = 0.0
+        self._first: float | None = None
+        self._last = 0.0
+        self._copies: deque[tuple[float, int]] = deque([(-math.inf, 1)])
+        self._wanted: deque[tuple[float, Protection]] = deque()
+        self._bursts = self._losses = 0.0
+        self._memory = 0.0
+        """How often a datagram is lost if that before it was, where that is more often than the others."""
 
     def reported(self, loss: float, burst: float, *, now: float) -> bool:
-        """Take a report (share of packets lost, mean lost in a row); True when the protection has changed.
+        """Take what was measured over WINDOW_PACKETS: share lost, mean lost in a row. True when protection changed."""
+        passed = 0.0 if self._first is None else max(0.0, now - self._last)
+        self._last = now
+        copies = self._copies_of_late(now)
+        path = _path_loss(loss, self._memory, copies)
+        if self._first is None:
+            self._first, self.loss = now, path
+        weight = 1.0 if now - self._first < WINDOW_SECONDS else min(1.0, passed / SMOOTHING_SECONDS)
+        wavers = min(0.1, 0.02 + 0.3 * path)
+        self.loss = min(max(self.loss + (path - self.loss) * weight, path - wavers), path + wavers)
+        mean = sum(number * share for number, share in copies)
+        lost = loss * WINDOW_PACKETS * passed / WINDOW_SECONDS
+        self._note_burst(lost, (1 - 1 / max(burst, 1.0)) ** (1 / mean), passed)
+        stay = max(self._memory, self.loss)
+        return self._apply(
+            choose(self.loss, stay, max_depth=self.max_depth, max_copies=self._max_copies, frames=self.frames), now
+        )
 
-        A packet is lost when all its copies are: the path itself is worse than the report by as much.
-        """
-        copies = self.protection.copies
-        stay = max(loss, 1 - 1 / max(burst, 1.0)) ** (1 / copies)
-        path = min(loss / stay ** (copies - 1), 1.0) if stay else 0.0
-        # A figure of two seconds wavers by 5 points at 50 %: falling ones are smoothed, rising ones obeyed.
-        self._loss = path if path > self._loss else self._loss + (path - self._loss) * 0.3
-        wanted = choose(self._loss, stay, max_depth=self._max_depth, max_copies=self._max_copies)
+    def _note_burst(self, lost: float, stay: float, passed: float) -> None:
+        """So many packets more were lost, each datagram of them after another with this probability."""
+        keep = math.exp(-passed / BURST_MEMORY_SECONDS)
+        self._bursts = self._bursts * keep + stay * lost
+        self._losses = self._losses * keep + lost
+        stay = (self._bursts + self.loss * BURST_DOUBT) / (self._losses + BURST_DOUBT)
+        self._memory = stay if stay > self.loss + MEMORYLESS else 0.0
+
+    def _apply(self, wanted: Protection, now: float) -> bool:
         before = self.protection
-        if _strength(wanted) >= _strength(before):
-            self.protection = wanted
-            self._enough_since = None
-        elif self._enough_since is None:
-            self._enough_since = now
-        elif now - self._enough_since >= DECAY_SECONDS:
-            self._enough_since = now
-            self.protection = _step_down(before, wanted)
+        while self._wanted and self._wanted[0][0] <= now - HOLD_SECONDS:
+            self._wanted.popleft()
+        self._wanted.append((now, wanted))
+        self.protection = max((each for _, each in self._wanted), key=lambda each: (each.frames, each.copies))
+        if self.protection.copies != before.copies:
+            self._copies.append((now, self.protection.copies))
         return self.protection != before
 
+    def _copies_of_late(self, now: float) -> list[tuple[int, float]]:
+        """How often packets were sent that the last WINDOW_SECONDS tell of: the numbers, and the share of each."""
+        changes = self._copies
+        since = now - WINDOW_SECONDS
+        while len(changes) > 1 and changes[1][0] <= since:
+            changes.popleft()
+        edges = [max(since, changed) for changed, _ in changes] + [now]
+        return [
+            (copies, (until - begin) / WINDOW_SECONDS)
+            for (_, copies), (begin, until) in zip(changes, pairwise(edges), strict=True)
+        ]
 
-def _strength(protection: Protection) -> int:
-    """How often each frame is sent."""
-    return protection.copies * (protection.depth + 1)
 
-
-def _step_down(before: Protection, wanted: Protection) -> Protection:
-    """About a third less than before, but not less than wanted."""
-    if before.depth > wanted.depth:
-        return Protection(max(wanted.depth, before.depth - max(1, before.depth // 3)), before.copies)
-    return Protection(wanted.depth, max(wanted.copies, before.copies - 1))
+def _path_loss(measured: float, stay: float, copies: list[tuple[int, float]]) -> float:
+    """Share of datagrams lost, when `measured` of the packets are lost with all their copies."""
+    if measured <= 0 or all(number == 1 for number, _ in copies):
+        return min(max(measured, 0.0), 1.0)
+    low, high = 0.0, 1.0
+    for _ in range(12):
+        middle = (low + high) / 2
+        lost = sum(share * middle * max(middle, stay) ** (number - 1) for number, share in copies)
+        low, high = (middle, high) if lost < measured else (low, middle)
+    return (low + high) / 2
 
 
 class LossMeter:
     """What one receiver sees of its path before any repair: share lost and mean run of losses."""
 
-    def __init__(self, *, window: int = 250) -> None:
+    def __init__(self, *, window: int = WINDOW_PACKETS) -> None:
         self._window = window
         self._arrived: deque[int] = deque()
         self._seen: set[int] = set()

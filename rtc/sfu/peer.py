@@ -258,8 +258,9 @@ class Peer:
         self._next_judgement = now + JUDGEMENT_SECONDS
         self._reports.judge(now)
         for source in self.sources:
-            if source.kind == "audio" and source.protection.reported(*source.meter.measure(), now=now):
+            if source.kind == "audio" and source.judge(now=now):
                 wanted = source.protection.protection
+                self._reports.hurry()
                 self.events.protection_changed(source.mid, wanted.depth, wanted.copies)
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
+from rtc.repair.redundancy import HEADER_BYTES, NONE
 from rtc.wire import rtcp
 from rtc.wire.errors import WireError
 from rtc.wire.protection import PathReport, ProtectionRequest, read_application
@@ -21,7 +22,7 @@ INTERVAL_SECONDS = 1.0
 """Between reports: RFC 3550's 5 s are for multicast; repair and lip-sync want fresher figures."""
 
 LOSSY_INTERVAL_SECONDS = 0.25
-"""The same on a path so bad that packets are sent several times: most reports do not arrive."""
+"""The same on a path that needs protection: it changes with the path, and reports do not all arrive."""
 
 FIRST_SECONDS = 0.2
 """The first report comes early: it starts the measurement of the round trip, and lip-sync."""
@@ -87,7 +88,7 @@ class Reports:
             elif isinstance(packet, rtcp.ReceiverReport):
                 self._report_blocks(packet.reports, by_ssrc, now)
             elif isinstance(packet, rtcp.Application):
-                self._application(packet, by_ssrc)
+                self._application(packet, by_ssrc, now)
             elif isinstance(packet, rtcp.GenericNack):
                 self._nack(packet, by_ssrc.get(packet.media_ssrc), now)
             elif isinstance(packet, rtcp.PictureLossIndication):
@@ -125,15 +126,13 @@ class Reports:
             self._next = now + FIRST_SECONDS
         if now < self._next:
             return
-        self._next = now + (LOSSY_INTERVAL_SECONDS if self._is_lossy else INTERVAL_SECONDS)
-        for compound in self._compounds(now):
-            self._send(rtcp.serialize(compound))
-
-    @property
-    def _is_lossy(self) -> bool:
         protections = [source.protection.protection for source in self._intake.sources.values()]
         protections += [slot.protection for slot in self._slots.values()]
-        return any(protection.copies > 1 for protection in protections)
+        lossy = any(protection != NONE for protection in protections)
+        self._next = now + (LOSSY_INTERVAL_SECONDS if lossy else INTERVAL_SECONDS)
+        for compound in self._compounds(now):
+            for _ in range(max((protection.copies for protection in protections), default=1)):
+                self._send(rtcp.serialize(compound))
 
     def _ask(self, feedback: rtcp.RtcpPacket) -> None:
         self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), feedback]))
@@ -198,7 +197,7 @@ class Reports:
             losses.append(block.fraction_lost / 256)
             slot = by_ssrc[block.ssrc]
             loss = slot.path.reported(block, now=now, never_sent=slot.never_sent)
-            if loss is not None and slot.kind == "audio":
+            if loss is not None and slot.kind == "audio" and not slot.path.tells:
                 self._protect(slot, now)
             if not block.last_sender_report:
                 continue
@@ -222,23 +221,33 @@ class Reports:
         slot.path.nacked(lost)
         for sequence in asked:
             stored = source.history.get(sequence) if sequence >= leg.first else None
-            if stored is not None and leg.may_resend(sequence, now=now, rtt=self.rtt or 0.0):
+            if stored is None:
+                continue
+            size = slot.protection.copies * (HEADER_BYTES + (slot.depth + 1) * len(stored.payload))
+            if leg.may_resend(sequence, size, now=now, rtt=self.rtt or 0.0):
                 source.fanout.resend(leg, stored, self._sender, now=now)
                 self.counters.resent += 1
 
-    def _application(self, packet: rtcp.Application, by_ssrc: dict[int, Slot]) -> None:
+    def _application(self, packet: rtcp.Application, by_ssrc: dict[int, Slot], now: float) -> None:
         try:
             message = read_application(packet)
         except WireError:
             self._drops["rtcp-malformed"] += 1
             return
         if isinstance(message, PathReport) and message.media_ssrc in by_ssrc:
-            by_ssrc[message.media_ssrc].path.told(message.loss, message.burst)
+            slot = by_ssrc[message.media_ssrc]
+            slot.path.told(message.loss, message.burst)
+            if slot.kind == "audio":
+                self._protect(slot, now)
+
+    def hurry(self) -> None:
+        """Send the next reports at once: they tell of a change."""
+        self._next = None if self._next is None else 0.0
 
     def judge(self, now: float) -> None:
         """Give each slot of audio the redundancy that the path to this peer needs."""
         for slot in self._slots.values():
-            if slot.kind == "audio":
+            if slot.kind == "audio" and not slot.path.tells:
                 self._protect(slot, now)
 
     def _protect(self, slot: Slot, now: float) -> None:
@@ -246,6 +255,7 @@ class Reports:
         if slot.source is None or leg is None:
             return
         loss = slot.path.loss(leg.outgoing(slot.source.fanout.highest))
+        slot.controller.frames = slot.source.frames
         if slot.controller.reported(loss, slot.path.burst, now=now):
             slot.source.fanout.protect(slot, slot.controller.protection)
 

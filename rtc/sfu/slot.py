@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rtc.bucket import TokenBucket
 from rtc.repair.path import ReportedPath
-from rtc.repair.redundancy import NONE, ProtectionController
+from rtc.repair.redundancy import MAX_DEPTH, NONE, ProtectionController
 from rtc.transport.srtp import SrtpSession
 from rtc.wire.layering import EVERYTHING, Level
 from rtc.wire.sdp import Codec
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     from .fanout import Fanout
     from .source import Source
 
-RESEND_BURST = 128
-"""Packets that may be sent again at once: a key frame of 150 kB."""
+RESEND_BITRATE = {"audio": 300_000, "video": 4_000_000}
+"""Bit/s that one listener may have sent again of one stream in the long run, headers counted: a third of what protects
+audio at most, 1.6 times the bit rate of video. A NACK costs its sender little, and must not cost the server more."""
 
-RESENDS_PER_SECOND = 400
-"""Packets sent again per second in the long run: 30 % of 1,300, so that a lying listener cannot have more."""
+RESEND_BURST_BYTES = {"audio": 40_000, "video": 192_000}
+"""So much may be sent again at once: a second of audio at high loss, a key frame of video with room to spare."""
 
 MIN_RESEND_SECONDS = 0.01
 """A packet asked for twice within this time, or within a round trip, is sent once."""
@@ -74,6 +76,8 @@ class Slot:
         self.protection = NONE
         self.controller = ProtectionController()
         self.path = ReportedPath()
+        self.resend_budget = TokenBucket(RESEND_BITRATE[kind] / 8, RESEND_BURST_BYTES[kind])
+        """Bytes that may be sent again."""
         self.extensions: dict[str, int] = {}
         self.target = EVERYTHING
         """Up to which layers of its source it is to receive."""
@@ -100,6 +104,7 @@ class Slot:
             codec_key(codec): codec.payload_type for codec in reversed(codecs) if codec.name != "red"
         }
         self.red_payload_type = next((codec.payload_type for codec in codecs if codec.name == "red"), None)
+        self.controller.max_depth = MAX_DEPTH if self.red_payload_type is not None else 0
         self.rtx_payload_types = {
             codec.payload_type: codec.rtx_payload_type
             for codec in codecs
@@ -204,8 +209,6 @@ class Leg:
     base_octets: int
     base_left_out: tuple[int, int] = (0, 0)
     """What its thinning had left out, packets and octets, when this leg came to it."""
-    budget: float = RESEND_BURST
-    budget_time: float = 0.0
     resent: dict[int, float] = field(default_factory=dict)
 
     @property
@@ -260,16 +263,13 @@ class Leg:
         """RED depth that this packet was sent with; None when that is forgotten."""
         return next((depth for since, depth in reversed(self.depths) if sequence >= since), None)
 
-    def may_resend(self, sequence: int, *, now: float, rtt: float) -> bool:
-        """Whether a packet asked for goes out again now, and note that it does."""
+    def may_resend(self, sequence: int, size: int, *, now: float, rtt: float) -> bool:
+        """Whether a packet asked for (of `size` bytes, copies counted) goes out again now, and note that it does."""
         sent = self.resent.get(sequence)
         if sent is not None and now - sent < max(MIN_RESEND_SECONDS, 0.9 * rtt):
             return False
-        self.budget = min(float(RESEND_BURST), self.budget + (now - self.budget_time) * RESENDS_PER_SECOND)
-        self.budget_time = now
-        if self.budget < 1:
+        if not self.slot.resend_budget.take(size, now=now):
             return False
-        self.budget -= 1
         self.resent[sequence] = now
         if len(self.resent) > MEMORY_OF_RESENDS:
             del self.resent[next(iter(self.resent))]

@@ -9,7 +9,7 @@ from rtc.repair.history import History
 from rtc.repair.keyframes import KeyframeCadence, KeyframeRequester
 from rtc.repair.nack import NackGenerator
 from rtc.repair.reception import Reception
-from rtc.repair.redundancy import MAX_COPIES, LossMeter, ProtectionController
+from rtc.repair.redundancy import MAX_COPIES, Frames, LossMeter, ProtectionController
 from rtc.wire.errors import WireError
 from rtc.wire.layering import Layering, read_layering
 from rtc.wire.payload import is_keyframe_start
@@ -80,6 +80,9 @@ class Source:
         """Whether the publisher can send each packet several times."""
         self.protection = ProtectionController(max_copies=MAX_COPIES if copies else 1)
         """What the publisher is asked for."""
+        self.frames = Frames()
+        """What is forwarded, as last measured."""
+        self._measured = (0, 0)
         self._frame_ticks = 0
         self._newest_timestamp = 0
         self._allowance = BURST_SECONDS * MAX_PACKETS_PER_SECOND[kind]
@@ -197,6 +200,16 @@ class Source:
             return False
         self._allowance -= 1
         return True
+
+    def judge(self, *, now: float) -> bool:
+        """Look at what the path from the publisher loses, and at the frames; True when it is to protect otherwise."""
+        packets, octets = self._measured
+        if self.packets == packets:
+            return False
+        size = (self.octets - octets) / (self.packets - packets)
+        self._measured = self.packets, self.octets
+        self.frames = Frames(size, self._frame_ticks / self.clock_rate or self.frames.seconds)
+        return self.protection.reported(*self.meter.measure(), now=now)
 
     def _measure_frame(self, timestamp: int) -> None:
         """Note the length of a frame, from two packets in a row."""

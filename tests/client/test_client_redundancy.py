@@ -57,12 +57,14 @@ def test_without_loss_there_is_no_overhead() -> None:
     assert {packet.payload_type for packet in encoded(new_sender(), 20)} == {OPUS}
 
 
-@pytest.mark.parametrize(("depth", "bitrate"), [
-    (0, 40000), (1, 40000), (3, 40000), (4, 24000), (9, 20000), (17, 20000),
+@pytest.mark.parametrize(("depth", "copies", "bitrate"), [
+    (0, 1, 40000), (1, 1, 40000), (3, 2, 40000), (2, 3, 32000), (9, 1, 32000), (3, 4, 24000), (7, 4, 20000),
 ])  # fmt: skip
-def test_packets_carry_the_redundancy_asked_for_at_a_bit_rate_that_allows_it(depth: int, bitrate: int) -> None:
+def test_packets_carry_the_redundancy_asked_for_at_a_bit_rate_that_allows_it(
+    depth: int, copies: int, bitrate: int
+) -> None:
     sender = new_sender()
-    sender.protect(Protection(depth, 1))
+    sender.protect(Protection(depth, copies))
     packets = encoded(sender, 40)
     assert sender.encoder.bitrate == bitrate
     last = packets[-1]

@@ -9,9 +9,10 @@ from itertools import pairwise
 import pytest
 from virtual_room import SERVER, Client, Network, network, simulate
 
+from rtc.repair.redundancy import HEADER_BYTES
 from rtc.sfu.link import MAX_ADDRESSES, QUIET_SECONDS
 from rtc.sfu.port import REBIND_TRIES_PER_SECOND
-from rtc.sfu.slot import RESEND_BURST, RESENDS_PER_SECOND
+from rtc.sfu.slot import RESEND_BITRATE, RESEND_BURST_BYTES
 from rtc.transport.ice import SILENCE_SECONDS
 from rtc.wire import rtcp
 from rtc.wire.sdp import SdpError
@@ -251,7 +252,9 @@ def test_a_storm_of_nacks_is_answered_within_the_budget() -> None:
             for _ in range(200):
                 viewer.send_rtcp([rtcp.ReceiverReport(1), rtcp.GenericNack(1, ssrc, lost)])
                 await asyncio.sleep(0.01)
-            assert RESEND_BURST <= viewer.peer.counts().feedback.resent <= RESEND_BURST + 2.1 * RESENDS_PER_SECOND
+            size = HEADER_BYTES + len(viewer.heard["1"][-1].payload)
+            burst, second = RESEND_BURST_BYTES["video"] / size, RESEND_BITRATE["video"] / 8 / size
+            assert burst - 1 <= viewer.peer.counts().feedback.resent <= burst + 2.1 * second
 
     simulate(scenario)
 

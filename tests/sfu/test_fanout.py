@@ -14,7 +14,7 @@ from rtc.repair.redundancy import Protection
 from rtc.sfu.fanout import SCALAR_LEGS
 from rtc.sfu.packet import SourcePacket
 from rtc.sfu.sender import Sender
-from rtc.sfu.slot import RESEND_BURST, RESENDS_PER_SECOND, Leg, Outlet, Slot
+from rtc.sfu.slot import RESEND_BITRATE, RESEND_BURST_BYTES, Leg, Outlet, Slot
 from rtc.sfu.source import Source
 from rtc.transport.batch import Inbox, Outbox
 from rtc.transport.srtp import SrtpSession
@@ -419,16 +419,17 @@ def test_redundancy_from_before_all_memory_is_not_taken_for_lost_packets() -> No
     assert all(number in source.history for number in range(packet.sequence - 1023, packet.sequence))
 
 
-def test_a_listener_gets_so_much_again_and_no_more() -> None:
-    leg = Leg(listener(), 0, 0, 0, OPUS, [], [(0, 0)], 0, 0)
-    sent = sum(leg.may_resend(number, now=0.0, rtt=0.0) for number in range(10_000))
-    assert sent == RESEND_BURST
-    later = sum(leg.may_resend(number, now=0.001 * number, rtt=0.0) for number in range(10_000))
-    assert later == pytest.approx(10 * RESENDS_PER_SECOND, abs=2)
+@pytest.mark.parametrize("kind", ["audio", "video"])
+def test_a_listener_gets_so_much_again_and_no_more(kind: str) -> None:
+    leg = Leg(Slot("0", kind, Outlet()), 0, 0, 0, OPUS, [], [(0, 0)], 0, 0)
+    sent = sum(leg.may_resend(number, 1000, now=0.0, rtt=0.0) for number in range(1000))
+    assert sent == RESEND_BURST_BYTES[kind] // 1000
+    later = sum(leg.may_resend(number, 1000, now=0.001 * number, rtt=0.0) for number in range(10_000))
+    assert later == pytest.approx(10 * RESEND_BITRATE[kind] / 8000, abs=2)
 
 
 def test_a_packet_asked_for_twice_within_a_round_trip_goes_out_once() -> None:
     leg = Leg(listener(), 0, 0, 0, OPUS, [], [(0, 0)], 0, 0)
-    assert leg.may_resend(5, now=1.0, rtt=0.1)
-    assert not leg.may_resend(5, now=1.08, rtt=0.1)
-    assert leg.may_resend(5, now=1.1, rtt=0.1)
+    assert leg.may_resend(5, 200, now=1.0, rtt=0.1)
+    assert not leg.may_resend(5, 200, now=1.08, rtt=0.1)
+    assert leg.may_resend(5, 200, now=1.1, rtt=0.1)
