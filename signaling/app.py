@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
+import structlog
 from aiohttp import web
 
 from rtc import sfu
-from signaling import health, pages, tokens, websocket, whip
+from signaling import health, pages, protocol, tokens, websocket, whip
 from signaling.broadcasts import Broadcasts
 from signaling.calls.exchange import Exchange
+from signaling.chat import Chat, ChatLimits
 from signaling.config import Settings
-from signaling.keys import BROADCASTS, DATABASE, DIRECTORY, EXCHANGE, METRICS, NODE, SESSIONS, SETTINGS
+from signaling.keys import BROADCASTS, CHAT, DATABASE, DIRECTORY, EXCHANGE, METRICS, NODE, SESSIONS, SETTINGS
 from signaling.metrics import Metrics
-from signaling.rooms import Directory, Limits
+from signaling.rooms import Directory, Limits, RefusedError
 from signaling.security.middleware import middlewares
 from signaling.session import Sessions
 from signaling.store import messages, sessions
 from signaling.store.database import Database
+from signaling.store.messages import Messages
+from signaling.store.sessions import StoredSessions
 
 MAX_BODY_BYTES = 256 * 1024
 """Longest body of an HTTP request: an SDP offer, as in `signaling.protocol`."""
@@ -26,6 +30,8 @@ MAX_BODY_BYTES = 256 * 1024
 SCHEMAS = (messages.SCHEMA, sessions.SCHEMA)
 """The tables of every module that keeps something."""
 
+HOUR = 3600.0
+log = structlog.get_logger()
 StartNode = Callable[[sfu.NodeSettings], Awaitable[sfu.Node]]
 
 
@@ -56,6 +62,13 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
         await app[DATABASE].close()
 
 
+def _ice_servers(settings: Settings) -> tuple[protocol.IceServer, ...]:
+    return tuple(
+        protocol.IceServer(urls=each.urls, username=each.username, credential=each.credential)
+        for each in settings.ice_servers
+    )
+
+
 def _media(start_node: StartNode) -> Callable[[web.Application], AsyncIterator[None]]:
     async def run(app: web.Application) -> AsyncIterator[None]:
         settings, metrics = app[SETTINGS], app[METRICS]
@@ -66,13 +79,20 @@ def _media(start_node: StartNode) -> Callable[[web.Application], AsyncIterator[N
         )
         limits = Limits(settings.max_rooms, settings.max_participants, settings.max_participants_per_room)
         app[NODE] = node
-        app[DIRECTORY] = Directory(node, limits, metrics)
-        app[SESSIONS] = Sessions(metrics, resume_seconds=settings.resume_seconds)
+        app[DIRECTORY] = Directory(node, limits, metrics, ice_servers=_ice_servers(settings))
+        app[SESSIONS] = Sessions(
+            StoredSessions(app[DATABASE]), metrics, resume_seconds=settings.resume_seconds
+        )
+        store = Messages(app[DATABASE], per_room=settings.messages_per_room)
+        app[CHAT] = Chat(
+            app[DIRECTORY], store, ChatLimits(settings.messages_per_second, settings.message_bytes)
+        )
         app[BROADCASTS] = Broadcasts(app[DIRECTORY])
         app[EXCHANGE] = Exchange(room_token=partial(tokens.for_call, settings))
         metrics.add(lambda: health.collect(app))
         try:
-            async with metrics.sampling():
+            await _restore(app)
+            async with metrics.sampling(), app[CHAT].forgetting(settings.message_hours * HOUR):
                 yield
         finally:
             app[EXCHANGE].close()
@@ -80,6 +100,22 @@ def _media(start_node: StartNode) -> Callable[[web.Application], AsyncIterator[N
             await node.close()
 
     return run
+
+
+async def _restore(app: web.Application) -> None:
+    """Take in again who was here when the server before this one died; they may resume."""
+    store = StoredSessions(app[DATABASE])
+    for record in await store.all():
+        try:
+            member = app[DIRECTORY].restore(record)
+        except RefusedError as error:
+            store.delete(record.secret_hash)
+            log.warning("a session was not restored", room=record.grants.room, why=str(error))
+            continue
+        app[SESSIONS].restore(record.secret_hash, member)
+    await app[CHAT].open_all()
+    if app[SESSIONS]:
+        log.info("sessions restored", sessions=len(app[SESSIONS]))
 
 
 async def _shut_down(app: web.Application) -> None:

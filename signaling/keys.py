@@ -7,6 +7,7 @@ from aiohttp import web
 from rtc import sfu
 from signaling.broadcasts import Broadcasts
 from signaling.calls.exchange import Exchange
+from signaling.chat import Chat
 from signaling.config import Settings
 from signaling.metrics import Metrics
 from signaling.rooms import Directory
@@ -19,5 +20,6 @@ NODE: web.AppKey[sfu.Node] = web.AppKey("node", sfu.Node)
 DIRECTORY: web.AppKey[Directory] = web.AppKey("directory", Directory)
 SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions", Sessions)
 BROADCASTS: web.AppKey[Broadcasts] = web.AppKey("broadcasts", Broadcasts)
+CHAT: web.AppKey[Chat] = web.AppKey("chat", Chat)
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
 EXCHANGE: web.AppKey[Exchange] = web.AppKey("exchange", Exchange)

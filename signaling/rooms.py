@@ -11,10 +11,12 @@ from typing import Any, Literal
 import structlog
 
 from rtc import sfu
+from rtc.bucket import TokenBucket
 from signaling import protocol
 from signaling.metrics import Metrics
 from signaling.names import InvalidNameError, participant_name, room_name
 from signaling.protocol import ErrorCode, Event, Source, TransportState
+from signaling.store.interface import MemberKind, SessionRecord
 from signaling.tokens import Grants
 
 EMPTY_ROOM_SECONDS = 10.0
@@ -25,7 +27,6 @@ SPEAKERS_SECONDS = 0.2
 MAX_WATCHED = 500
 """Publications that one participant may name in `watch`."""
 
-MemberKind = Literal["web", "python", "whip", "whep"]
 LeaveReason = Literal["left", "timeout", "removed", "closed"]
 
 log = structlog.get_logger()
@@ -34,9 +35,11 @@ log = structlog.get_logger()
 class RefusedError(Exception):
     """A wish of a participant that cannot be granted; the text is for that participant."""
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    def __init__(self, code: ErrorCode, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.code = code
+        self.retry_after = retry_after
+        """Seconds after which it may be granted; 0: never, or nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,9 @@ class Member:
         kind: MemberKind,
         grants: Grants,
         emit: Callable[[Event], None],
+        participant_id: str = "",
     ) -> None:
-        self.id = secrets.token_urlsafe(6)
+        self.id = participant_id or secrets.token_urlsafe(6)
         self.room = room
         self.name = name
         self.kind: MemberKind = kind
@@ -75,11 +79,15 @@ class Member:
         """Takes every event for this member; must neither block nor raise."""
         self.left = False
         self.publications: dict[str, protocol.Publication] = {}
+        self.slots: tuple[protocol.SlotAssignment, ...] = ()
+        """What the slots carry, as the member was told last or is about to be."""
+        self.sends: TokenBucket | None = None
+        """Paces the messages of this member, from the first on."""
         self.transport: TransportState = "new"
         self._has_connected = False
         self.joined_at = asyncio.get_running_loop().time()
         self._mids: dict[str, str] = {}
-        self._slots: tuple[protocol.SlotAssignment, ...] | None = None
+        self._slots_due = False
         self._speakers: tuple[protocol.Speaker, ...] = ()
         self._speakers_sent: tuple[protocol.Speaker, ...] = ()
         self._speakers_timer: asyncio.TimerHandle | None = None
@@ -104,6 +112,38 @@ class Member:
     def place(self) -> str:
         """The room, for the log."""
         return self.room.name
+
+    @property
+    def permissions(self) -> protocol.Permissions:
+        """What this member may do."""
+        return protocol.Permissions(
+            can_publish=self.grants.can_publish and not self.hidden,
+            can_subscribe=self.grants.can_subscribe,
+            can_publish_data=self.grants.can_publish_data and not self.hidden,
+            room_admin=self.grants.room_admin,
+        )
+
+    # --- as a party of a session (signaling.session.Party) ------------------------------------------------
+
+    def greeting(self, secret: str, resume_seconds: float) -> protocol.Joined:
+        """How everything stands for this member; without the secret of the session, as a snapshot."""
+        room = self.room
+        return protocol.Joined(
+            room=room.name,
+            session=secret,
+            you=self.view(),
+            participants=room.others(self),
+            permissions=self.permissions,
+            ice_servers=room.directory.ice_servers,
+            resume_seconds=resume_seconds,
+            last_message=room.last_message,
+            snapshot=not secret,
+            slots=self.slots,
+        )
+
+    def record(self, secret_hash: bytes) -> SessionRecord:
+        """What a restarted server needs to take this member in again."""
+        return SessionRecord(secret_hash, self.id, self.name, self.kind, self.grants)
 
     def set_connected(self, connected: bool) -> None:
         """The signalling connection was lost or came back; the others are told."""
@@ -183,9 +223,10 @@ class Member:
 
     def slots_changed(self, slots: tuple[sfu.SlotView, ...]) -> None:
         """The slots of this member carry something else now; told after what else has just happened."""
-        if self._slots is None:
+        if not self._slots_due:
+            self._slots_due = True
             asyncio.get_running_loop().call_soon(self._tell_slots)
-        self._slots = tuple(
+        self.slots = tuple(
             protocol.SlotAssignment(mid=slot.mid, publication=slot.publication, participant=slot.participant)
             for slot in slots
         )
@@ -203,9 +244,8 @@ class Member:
     # --- inside -------------------------------------------------------------------------------------------
 
     def _tell_slots(self) -> None:
-        slots, self._slots = self._slots, None
-        if slots is not None:
-            self.emit(protocol.Slots(slots=slots))
+        self._slots_due = False
+        self.emit(protocol.Slots(slots=self.slots))
 
     def _tell_speakers(self) -> None:
         self._speakers_timer = None
@@ -243,6 +283,8 @@ class SignallingRoom:
         self.media = media
         self.metrics = metrics
         self.members: dict[str, Member] = {}
+        self.last_message = 0
+        """Number of the last message that was told."""
         self.closing: asyncio.TimerHandle | None = None
 
     def tell_others(self, member: Member, event: Event) -> None:
@@ -264,10 +306,13 @@ class Directory:
     """All rooms of this server, by name."""
 
     def __init__(
-        self, node: sfu.Node, limits: Limits, metrics: Metrics, *, empty_seconds: float = EMPTY_ROOM_SECONDS
+        self, node: sfu.Node, limits: Limits, metrics: Metrics, *, empty_seconds: float = EMPTY_ROOM_SECONDS,
+        ice_servers: tuple[protocol.IceServer, ...] = (),
     ) -> None:
         self.rooms: dict[str, SignallingRoom] = {}
         self.member_count = 0
+        self.ice_servers = ice_servers
+        """What the clients are told to use."""
         self.draining = False
         """Set when the server is about to stop: nobody can join."""
         self._node = node
@@ -292,6 +337,12 @@ class Directory:
             raise
         self._metrics.joins.labels("ok").inc()
         return member
+
+    def restore(self, record: SessionRecord) -> Member:
+        """Take in again, with the connection away, who was here when the server before died. Raises RefusedError."""
+        return self._enter(
+            record.name, record.grants, record.kind, _discard, participant_id=record.participant, connected=False
+        )
 
     def leave(self, member: Member, reason: LeaveReason) -> None:
         """Take `member` out of its room; the others are told. Leaving twice is leaving once."""
@@ -347,10 +398,23 @@ class Directory:
             shown_name = participant_name(grants.name or name)
         except InvalidNameError as error:
             raise RefusedError("bad-message", str(error)) from error
+        return self._enter(shown_name, grants, kind, emit)
+
+    def _enter(
+        self,
+        name: str,
+        grants: Grants,
+        kind: MemberKind,
+        emit: Callable[[Event], None],
+        *,
+        participant_id: str = "",
+        connected: bool = True,
+    ) -> Member:
         room = self._room(grants.room)
         if len(room.members) >= self._limits.members_per_room:
             raise RefusedError("room-full", "The room is full.")
-        member = Member(room, shown_name, kind=kind, grants=grants, emit=emit)
+        member = Member(room, name, kind=kind, grants=grants, emit=emit, participant_id=participant_id)
+        member.connected = connected
         if room.closing:
             room.closing.cancel()
             room.closing = None

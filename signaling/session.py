@@ -1,27 +1,24 @@
-"""A session: one client's numbered events and commands, which outlive the connection that carries them.
-
-`EventLog` is a plain value: no task, no clock.
-"""
+"""Sessions: each is one client's numbered events and commands, which outlive the connection and the server."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import hashlib
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
-import msgspec
 import structlog
 
 from rtc.bucket import TokenBucket
 from signaling import protocol
+from signaling.event_log import EventLog, LogFullError
 from signaling.metrics import Metrics
-from signaling.rooms import LeaveReason
+from signaling.rooms import LeaveReason, Member
+from signaling.store.interface import SessionRecord, SessionStore
 
-MAX_KEPT_EVENTS = 1000
-MAX_KEPT_CHARACTERS = 1 << 20
-"""What a session keeps for a client that does not acknowledge; beyond it the session ends as too slow."""
 COMMANDS_PER_SECOND = 50.0
 COMMAND_BURST = 200.0
 """A page that joins a full room and publishes three tracks sends about ten at once."""
@@ -29,49 +26,6 @@ COMMAND_BURST = 200.0
 CloseReason = Literal["left", "replaced", "removed", "timeout", "shutdown", "too-slow", "protocol-error"]
 
 log = structlog.get_logger()
-
-
-class LogFullError(Exception):
-    """The client is further behind than the log reaches."""
-
-
-class EventLog:
-    """The events of a session: numbered from 1, written as JSON once, kept until acknowledged."""
-
-    def __init__(self, max_events: int = MAX_KEPT_EVENTS, max_characters: int = MAX_KEPT_CHARACTERS) -> None:
-        self.last_seq = 0
-        self.acknowledged = 0
-        self._max_events = max_events
-        self._max_characters = max_characters
-        self._kept: dict[int, str] = {}
-        self._characters = 0
-
-    def append(self, event: protocol.Event) -> int:
-        """Number and keep `event`; its number. Raises LogFullError, and then the log is as it was."""
-        seq = self.last_seq + 1
-        text = protocol.encode(msgspec.structs.replace(event, seq=seq))
-        if len(self._kept) >= self._max_events or self._characters + len(text) > self._max_characters:
-            raise LogFullError
-        self._kept[seq] = text
-        self._characters += len(text)
-        self.last_seq = seq
-        return seq
-
-    def acknowledge(self, seq: int) -> None:
-        """Forget the events up to and including `seq`. Raises ValueError for one that was never sent."""
-        if seq > self.last_seq:
-            raise ValueError(f"event {seq} is acknowledged, but the last one is {self.last_seq}")
-        for number in range(self.acknowledged + 1, seq + 1):
-            self._characters -= len(self._kept.pop(number))
-        self.acknowledged = max(self.acknowledged, seq)
-
-    def can_replay_after(self, seq: int) -> bool:
-        """Whether every event after `seq` is still here."""
-        return self.acknowledged <= seq <= self.last_seq
-
-    def get(self, seq: int) -> str | None:
-        """Event `seq` as JSON; None when it is forgotten or still to come."""
-        return self._kept.get(seq)
 
 
 class Connection(Protocol):
@@ -100,6 +54,12 @@ class Party(Protocol):
 
     emit: Callable[[protocol.Event], None]
 
+    def greeting(self, secret: str, resume_seconds: float) -> protocol.Event:
+        """How everything stands for it: the first event; and, with an empty secret, in place of lost ones."""
+
+    def record(self, secret_hash: bytes) -> SessionRecord | None:
+        """What a restarted server needs to take it in again; None: it comes again by itself."""
+
     def set_connected(self, connected: bool) -> None:
         """Its connection was lost, or came back."""
 
@@ -108,15 +68,20 @@ class Party(Protocol):
 
 
 class Session:
-    """The session of one client. Made by `Sessions.open`, ended by `Sessions.end`."""
+    """The session of one client. Made by `Sessions`, which also ends it."""
 
-    def __init__(self, party: Party, metrics: Metrics, overflowed: Callable[[Session], None]) -> None:
-        self.id = secrets.token_hex(4)
+    def __init__(
+        self, key: bytes, party: Party, metrics: Metrics, overflowed: Callable[[Session], None], *, restored: bool
+    ) -> None:
+        self.id = key[:4].hex()
         """For logs; says nothing about the secret."""
-        self.secret = secrets.token_urlsafe(32)
-        """Whoever knows it may resume the session."""
+        self.key = key
+        """Hash of the secret: whoever knows that may resume the session."""
         self.party = party
-        self.log = EventLog()
+        self.log = EventLog(after=int(time.time() * 1000) if restored else 0)
+        """Of a restored session with numbers that were not used before: fewer than a thousand events come a second."""
+        self.restored = restored
+        """It is of the server that ran before, and the client does not know yet how it stands now."""
         self.commands = TokenBucket(COMMANDS_PER_SECOND, COMMAND_BURST)
         self.last_id = 0
         """The last command that was carried out or refused."""
@@ -124,6 +89,8 @@ class Session:
         self.ended: CloseReason | None = None
         self._metrics = metrics
         self._overflowed = overflowed
+        if restored:
+            self.log.go_stale()
 
     def emit(self, event: protocol.Event) -> None:
         """Send `event` to the client: kept until acknowledged, unless it is of the moment."""
@@ -142,6 +109,11 @@ class Session:
         if self.connection:
             self.connection.wake()
 
+    def acknowledge(self, seq: int) -> None:
+        """The client has all events up to `seq`. Raises ValueError for one that was never sent."""
+        self.log.acknowledge(seq)
+        self.restored = self.restored and self.log.stale
+
     def is_new(self, command_id: int) -> bool:
         """Whether command `command_id` has not been carried out yet; if so, it now counts as carried out."""
         if command_id <= self.last_id:
@@ -153,11 +125,12 @@ class Session:
 class Sessions:
     """All sessions of the server."""
 
-    def __init__(self, metrics: Metrics, *, resume_seconds: float) -> None:
+    def __init__(self, store: SessionStore, metrics: Metrics, *, resume_seconds: float) -> None:
         self.resume_seconds = resume_seconds
+        self._store = store
         self._metrics = metrics
-        self._sessions: dict[str, Session] = {}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._sessions: dict[bytes, Session] = {}
+        self._timers: dict[bytes, asyncio.TimerHandle] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -168,23 +141,46 @@ class Sessions:
         return iter(list(self._sessions.values()))
 
     def open(self, party: Party) -> Session:
-        """A session for `party`, with nothing in its log yet."""
-        session = Session(party, self._metrics, self._overflowed)
-        self._sessions[session.secret] = session
-        self._idle.clear()
-        party.emit = session.emit
+        """A session for `party`, with its greeting in the log."""
+        secret = secrets.token_urlsafe(32)
+        session = self._add(_hash(secret), party, restored=False)
+        self.store(session)
+        session.emit(party.greeting(secret, self.resume_seconds))
         return session
+
+    def restore(self, secret_hash: bytes, member: Member) -> None:
+        """A session of the server before this one, for somebody whom it has taken in again; may be resumed."""
+        self._expire_later(self._add(secret_hash, member, restored=True))
+
+    def store(self, session: Session) -> None:
+        """Keep the session as it is now for a server after this one: when it opens, and when its grants change."""
+        if (record := session.party.record(session.key)) is not None:
+            self._store.save(record)
 
     def find(self, secret: str) -> Session | None:
         """The session with this secret, None when it has ended or never was."""
-        return self._sessions.get(secret)
+        return self._sessions.get(_hash(secret))
+
+    def resume(self, session: Session, ack: int) -> protocol.Resumed:
+        """Go on behind event `ack`, or with a snapshot where the log does not reach; what to greet the client with."""
+        if session.log.can_replay_after(ack):
+            session.acknowledge(ack)
+        else:
+            session.log.go_stale()
+        self._metrics.reconnects.labels("snapshot" if session.log.stale else "resumed").inc()
+        return protocol.Resumed(last_id=session.last_id, restarted=session.restored)
+
+    def renew(self, session: Session) -> None:
+        """If the log of the session has become too long to be kept, begin it again with how things stand."""
+        if session.log.stale:
+            session.log.renew(session.party.greeting("", self.resume_seconds))
 
     def attach(self, session: Session, connection: Connection) -> None:
         """Let `connection` carry the session from now on; the one that did before is closed as replaced."""
         previous, session.connection = session.connection, connection
         if previous:
             previous.finish("replaced")
-        timer = self._timers.pop(session.secret, None)
+        timer = self._timers.pop(session.key, None)
         if timer:
             timer.cancel()
         session.party.set_connected(True)
@@ -195,17 +191,16 @@ class Sessions:
             return
         session.connection = None
         session.party.set_connected(False)
-        self._timers[session.secret] = asyncio.get_running_loop().call_later(
-            self.resume_seconds, self._expired, session
-        )
+        self._expire_later(session)
 
     def end(self, session: Session, reason: CloseReason) -> None:
         """End the session: the client is told, and its party leaves."""
         if session.ended:
             return
         session.ended = reason
-        del self._sessions[session.secret]
-        timer = self._timers.pop(session.secret, None)
+        del self._sessions[session.key]
+        self._store.delete(session.key)
+        timer = self._timers.pop(session.key, None)
         if timer:
             timer.cancel()
         connection, session.connection = session.connection, None
@@ -224,6 +219,18 @@ class Sessions:
         """Wait until no session is left."""
         await self._idle.wait()
 
+    def _add(self, key: bytes, party: Party, *, restored: bool) -> Session:
+        session = Session(key, party, self._metrics, self._overflowed, restored=restored)
+        self._sessions[key] = session
+        self._idle.clear()
+        party.emit = session.emit
+        return session
+
+    def _expire_later(self, session: Session) -> None:
+        self._timers[session.key] = asyncio.get_running_loop().call_later(
+            self.resume_seconds, self._expired, session
+        )
+
     def _expired(self, session: Session) -> None:
         self._metrics.reconnects.labels("timeout").inc()
         self.end(session, "timeout")
@@ -232,6 +239,11 @@ class Sessions:
         # Later, because this happens in the middle of telling the whole room something.
         # And not in the log context of the participant whose doing it was.
         asyncio.get_running_loop().call_soon(self.end, session, "too-slow", context=contextvars.Context())
+
+
+def _hash(secret: str) -> bytes:
+    """What is kept of a secret: it has 256 bits of its own, so that no salt is needed."""
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 
 _LEAVE_REASONS: dict[CloseReason, LeaveReason] = {

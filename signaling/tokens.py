@@ -44,6 +44,8 @@ class Grants:
     """Name to be shown; empty: the participant chooses."""
     can_publish: bool = True
     can_subscribe: bool = True
+    can_publish_data: bool = True
+    """May send messages."""
     room_admin: bool = False
     hidden: bool = False
     """Not shown to others."""
@@ -70,6 +72,7 @@ class _Video(msgspec.Struct, rename="camel"):
     room_admin: bool = False
     can_publish: bool = True
     can_subscribe: bool = True
+    can_publish_data: bool = True
     hidden: bool = False
 
 
@@ -96,6 +99,7 @@ def issue(secret: str, grants: Grants, *, ttl: float, now: float | None = None) 
             "roomAdmin": grants.room_admin,
             "canPublish": grants.can_publish,
             "canSubscribe": grants.can_subscribe,
+            "canPublishData": grants.can_publish_data,
             "hidden": grants.hidden,
         },
     }
@@ -131,6 +135,7 @@ def verify(secret: str, token: str, room: str) -> Grants:
         name=claims.name,
         can_publish=video.can_publish,
         can_subscribe=video.can_subscribe,
+        can_publish_data=video.can_publish_data,
         room_admin=video.room_admin,
         hidden=video.hidden,
     )

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import assert_never
+from collections.abc import Awaitable
 
 import msgspec
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from signaling import protocol
-from signaling.calls.exchange import Line
+from signaling.chat import Chat
+from signaling.commands import carry_out
 from signaling.config import Settings
-from signaling.keys import DIRECTORY, EXCHANGE, METRICS, SESSIONS, SETTINGS
+from signaling.keys import CHAT, DIRECTORY, EXCHANGE, METRICS, SESSIONS, SETTINGS
 from signaling.metrics import Metrics
 from signaling.names import InvalidNameError, room_name
-from signaling.rooms import Member, RefusedError
+from signaling.rooms import Directory, RefusedError
 from signaling.security.origin import origin_allowed
-from signaling.session import CloseReason, Party, Session, Sessions
+from signaling.session import CloseReason, Session, Sessions
 from signaling.tokens import TokenError, authorize, authorize_line
 
 FIRST_MESSAGE_SECONDS = 10.0
 """A connection that has not said by then who it is, is closed."""
-HEARTBEAT_SECONDS = 10.0
+HEARTBEAT_SECONDS = 4.0
 """A silent connection is pinged after this time, and given up after half as much again without an answer."""
 FINISH_SECONDS = 5.0
 """How long a connection that is being closed may take to accept what is left to send."""
@@ -54,7 +55,10 @@ async def handle(request: web.Request) -> web.StreamResponse:
     if not origin_allowed(request, request.app[SETTINGS]):
         raise web.HTTPForbidden(text="A page of another site may not connect to this server.")
     socket = web.WebSocketResponse(
-        heartbeat=HEARTBEAT_SECONDS, max_msg_size=protocol.MAX_MESSAGE_BYTES, timeout=FINISH_SECONDS
+        heartbeat=HEARTBEAT_SECONDS,
+        max_msg_size=protocol.MAX_MESSAGE_BYTES,
+        timeout=FINISH_SECONDS,
+        compress=False,  # its windows would be most of the memory of an idle connection
     )
     await socket.prepare(request)
     await Connection(request, socket).run()
@@ -70,6 +74,8 @@ class Connection:
         self._settings: Settings = request.app[SETTINGS]
         self._metrics: Metrics = request.app[METRICS]
         self._sessions: Sessions = request.app[SESSIONS]
+        self._directory: Directory = request.app[DIRECTORY]
+        self._chat: Chat = request.app[CHAT]
         self._session: Session | None = None
         self._sent_seq = 0
         self._backlog_seq = 0
@@ -152,7 +158,7 @@ class Connection:
         self._count_in(message)
         match message:
             case protocol.Join():
-                return self._join(message)
+                return await self._join(message)
             case protocol.Reach():
                 return self._reach(message)
             case protocol.Resume():
@@ -160,10 +166,10 @@ class Connection:
             case _:
                 raise RefusedError("bad-state", "The first message must be `join`, `reach` or `resume`.")
 
-    def _join(self, message: protocol.Join) -> Session:
-        directory = self._request.app[DIRECTORY]
+    async def _join(self, message: protocol.Join) -> Session:
         try:
-            grants = authorize(self._settings, message.token, room_name(message.room))
+            room = room_name(message.room)
+            grants = authorize(self._settings, message.token, room)
         except InvalidNameError as error:
             self._metrics.joins.labels("bad-message").inc()
             raise RefusedError("bad-message", str(error)) from error
@@ -171,26 +177,10 @@ class Connection:
             self._metrics.joins.labels(error.code).inc()
             log.info("join refused", code=error.code, why=str(error), remote=self._request.remote)
             raise RefusedError(error.code, str(error)) from error
-        member = directory.join(message.name, grants=grants, kind=message.kind)
+        last_message = await self._chat.open(room)
+        member = self._directory.join(message.name, grants=grants, kind=message.kind)
+        member.room.last_message = max(member.room.last_message, last_message)
         session = self._sessions.open(member)
-        session.emit(
-            protocol.Joined(
-                room=member.room.name,
-                session=session.secret,
-                you=member.view(),
-                participants=member.room.others(member),
-                permissions=protocol.Permissions(
-                    can_publish=grants.can_publish and not member.hidden,
-                    can_subscribe=grants.can_subscribe,
-                    room_admin=grants.room_admin,
-                ),
-                ice_servers=tuple(
-                    protocol.IceServer(urls=each.urls, username=each.username, credential=each.credential)
-                    for each in self._settings.ice_servers
-                ),
-                resume_seconds=self._sessions.resume_seconds,
-            )
-        )
         self._carry(session)
         return session
 
@@ -202,26 +192,26 @@ class Connection:
         except TokenError as error:
             log.info("line refused", code=error.code, why=str(error), remote=self._request.remote)
             raise RefusedError(error.code, str(error)) from error
-        if why := self._request.app[DIRECTORY].refusal():
+        if why := self._directory.refusal():
             raise RefusedError("server-full", why)
         exchange = self._request.app[EXCHANGE]
         line = exchange.open(grants)
         session = self._sessions.open(line)
-        session.emit(exchange.greeting(line, session.secret, self._sessions.resume_seconds))
         self._carry(session)
         return session
 
     def _resume(self, message: protocol.Resume) -> Session:
         session = self._sessions.find(message.session)
-        if session is None or not session.log.can_replay_after(message.ack):
+        if session is None:
             self._metrics.reconnects.labels("gone").inc()
             raise RefusedError("gone", "The session has ended; please join again.")
-        session.log.acknowledge(message.ack)
-        self._sent_seq = message.ack
-        self._metrics.reconnects.labels("resumed").inc()
-        self._greeting = protocol.Resumed(last_id=session.last_id)
+        self._greeting = self._sessions.resume(session, message.ack)
+        self._sent_seq = session.log.acknowledged
         self._carry(session)
-        log.info("resumed", room=session.party.place, participant=session.party.id, session=session.id)
+        log.info(
+            "resumed", room=session.party.place, participant=session.party.id, session=session.id,
+            snapshot=session.log.stale,
+        )
         return session
 
     def _carry(self, session: Session) -> None:
@@ -264,7 +254,7 @@ class Connection:
 
     def _acknowledge(self, session: Session, seq: int) -> None:
         try:
-            session.log.acknowledge(seq)
+            session.acknowledge(seq)
         except ValueError as error:
             self._bad(session, str(error))
 
@@ -288,21 +278,18 @@ class Connection:
         if not session.is_new(command.id):
             return
 
-        def refuse(code: protocol.ErrorCode, why: str) -> None:
-            session.emit(protocol.Error(code=code, message=why, re=command.id))
-
         if not allowed:
             self._metrics.rate_limited.labels("commands").inc()
-            refuse("rate-limited", "Too many commands at once; wait a second.")
+            refused = RefusedError("rate-limited", "Too many commands at once; wait a second.", retry_after=1.0)
+            session.emit(_refusal(command, refused))
             return
         try:
-            reply = carry_out(session.party, command)
-        except RefusedError as error:
-            refuse(error.code, str(error))
+            reply = carry_out(session.party, command, self._chat)
+        except Exception as error:
+            session.emit(_refusal(command, error))
             return
-        except Exception:
-            log.exception("command failed", command=type(command).__name__)
-            refuse("internal", "The server failed at this; it has been logged.")
+        if not isinstance(reply, protocol.Reply):
+            self._directory.spawn(_answer_later(session, command, reply))
             return
         session.emit(reply)
         if isinstance(command, protocol.Leave):
@@ -337,6 +324,7 @@ class Connection:
             greeting, self._greeting = self._greeting, None
             await self._send(greeting)
         while True:
+            self._sessions.renew(session)
             # A client may have acknowledged more than was sent on this connection.
             self._sent_seq = max(self._sent_seq, session.log.acknowledged)
             text = session.log.get(self._sent_seq + 1)
@@ -362,39 +350,23 @@ class Connection:
             transport.abort()
 
 
-def carry_out(party: Party, command: protocol.Command) -> protocol.Reply:
-    """Do what a client asks for. Raises RefusedError."""
-    if isinstance(party, Line):
-        return party.carry_out(command)
-    assert isinstance(party, Member)  # noqa: S101 - there are no others
-    return _carry_out(party, command)
+async def _answer_later(
+    session: Session, command: protocol.Command, reply: Awaitable[protocol.Reply]
+) -> None:
+    try:
+        session.emit(await reply)
+    except Exception as error:
+        session.emit(_refusal(command, error))
 
 
-def _carry_out(member: Member, command: protocol.Command) -> protocol.Reply:
-    sdp, publication = "", None
-    match command:
-        case protocol.Offer():
-            sdp = member.answer(command.sdp)
-        case protocol.Publish():
-            publication = member.publish(command.mid, command.source, muted=command.muted)
-        case protocol.Unpublish():
-            member.unpublish(command.publication)
-        case protocol.Mute():
-            member.mute(command.publication, command.muted)
-        case protocol.Watch():
-            member.watch(command.publications)
-        case protocol.Send() | protocol.History():
-            raise RefusedError("unavailable", "This server keeps no messages.")
-        case protocol.Ping() | protocol.Leave():
-            pass
-        case (
-            protocol.Ring() | protocol.Accept() | protocol.Decline() | protocol.HangUp()
-            | protocol.SetBusy() | protocol.CallHistory()
-        ):
-            raise RefusedError("bad-state", "This session is in a room; calling a person needs a line.")
-        case _:
-            assert_never(command)
-    return protocol.Reply(re=command.id, sdp=sdp, publication=publication)
+def _refusal(command: protocol.Command, error: Exception) -> protocol.Error:
+    """The answer to a command that was not carried out, because of `error`."""
+    if isinstance(error, RefusedError):
+        return protocol.Error(code=error.code, message=str(error), re=command.id, retry_after=error.retry_after)
+    log.error("command failed", command=type(command).__name__, exc_info=error)
+    return protocol.Error(
+        code="internal", message="The server failed at this; it has been logged.", re=command.id
+    )
 
 
 class _Numbered(msgspec.Struct):

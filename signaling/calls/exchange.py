@@ -61,6 +61,13 @@ class Line:
         """Whether this line may know of `person` and call them."""
         return person != self.person and (self.grants.everybody or person in self.grants.contacts)
 
+    def greeting(self, secret: str, resume_seconds: float) -> protocol.Reachable:
+        """How everything stands for this line."""
+        return self._exchange.greeting(self, secret, resume_seconds)
+
+    def record(self, secret_hash: bytes) -> None:
+        """Nothing: whoever had a line when the server died reaches for a new one."""
+
     def set_connected(self, connected: bool) -> None:
         """A line whose connection is away still rings: what it misses reaches it when it comes back."""
 

@@ -7,7 +7,7 @@ from typing import Literal
 from signaling.protocol.base import Event, Message, Numbered
 from signaling.protocol.calls import CallView
 from signaling.protocol.messages import ChatMessage
-from signaling.protocol.values import IceServer, Participant, Permissions, Publication
+from signaling.protocol.values import IceServer, Participant, Permissions, Publication, SlotAssignment
 
 ErrorCode = Literal[
     "bad-message",      # not JSON, unknown type, or a field of the wrong shape
@@ -60,11 +60,14 @@ class Leave(Numbered, tag="leave"):
 
 
 class Joined(Event, tag="joined"):
-    """The session stands: who you are, who is there, what you may do."""
+    """How everything stands: who you are, who is there, what you may do.
+
+    First event of a session; and again, with `snapshot`, in place of events that the server could not keep.
+    """
 
     room: str
     session: str
-    """Secret with which a new connection resumes this session."""
+    """Secret with which a new connection resumes this session; empty in a snapshot: it stays the same."""
     you: Participant
     participants: tuple[Participant, ...]
     """Everybody else."""
@@ -74,12 +77,19 @@ class Joined(Event, tag="joined"):
     """How long the session waits for a lost connection to come back."""
     last_message: int = 0
     """Number of the last message of the room: what comes later comes by itself, what came before by `history`."""
+    snapshot: bool = False
+    """The session is the one before, and its media go on, unless `resumed` said that the server was restarted."""
+    slots: tuple[SlotAssignment, ...] = ()
+    """In a snapshot: what each slot of this session carries now."""
 
 
 class Resumed(Event, tag="resumed"):
-    """The session goes on; what was missed follows. `last_id` is the last command that was carried out."""
+    """The session goes on; what was missed follows, or a snapshot in place of it."""
 
     last_id: int
+    """The last command that was carried out."""
+    restarted: bool = False
+    """The server was restarted: media begin anew with a new peer connection, and `publish` anew."""
 
 
 class Reply(Event, tag="reply"):

@@ -37,6 +37,8 @@ class Permissions(msgspec.Struct, rename="camel", frozen=True):
 
     can_publish: bool = True
     can_subscribe: bool = True
+    can_publish_data: bool = True
+    """May send messages."""
     room_admin: bool = False
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from signaling.protocol import ChatMessage
 from signaling.tokens import Grants
+
+MemberKind = Literal["web", "python", "whip", "whep"]
 
 
 class StoreError(Exception):
@@ -33,6 +35,8 @@ class NewMessage:
     """A message that is not numbered yet."""
 
     room: str
+    last: int
+    """A number that the room has reached: it is not used again, even when all messages have been forgotten."""
     key: str
     at: float
     """Unix time in seconds."""
@@ -74,8 +78,10 @@ class MessageStore(Protocol):
     async def find(self, room: str, key: str) -> ChatMessage | None:
         """The message that was stored under this key. Raises StoreError."""
 
-    async def page(self, room: str, reader: Author, *, after: int, before: int | None, limit: int) -> Page:
-        """What `reader` may see between two numbers: the last `limit`, or the first if only `after` is given.
+    async def page(
+        self, room: str, reader: Author, *, after: int, before: int, forwards: bool, limit: int
+    ) -> Page:
+        """What `reader` may see between two numbers: the last `limit`, or with `forwards` the first.
 
         Raises StoreError.
         """
@@ -94,7 +100,7 @@ class SessionRecord:
     secret_hash: bytes
     participant: str
     name: str
-    kind: str
+    kind: MemberKind
     grants: Grants
 
 

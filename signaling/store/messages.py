@@ -55,9 +55,9 @@ class Messages:
                 raise KeyConflictError
             return Appended(stored, repeated=True)
         (number,) = sql.execute(
-            "INSERT INTO message_numbers VALUES (?, 1, ?) "
-            "ON CONFLICT DO UPDATE SET last = last + 1, at = excluded.at RETURNING last",
-            (new.room, new.at),
+            "INSERT INTO message_numbers VALUES (:room, :last + 1, :at) "
+            "ON CONFLICT DO UPDATE SET last = max(last, :last) + 1, at = :at RETURNING last",
+            {"room": new.room, "last": new.last, "at": new.at},
         ).fetchone()
         sender = new.sender
         sql.execute(
@@ -79,9 +79,10 @@ class Messages:
         """See MessageStore."""
         return await self._database.read(lambda sql: _find(sql, room, key))
 
-    async def page(self, room: str, reader: Author, *, after: int, before: int | None, limit: int) -> Page:
+    async def page(
+        self, room: str, reader: Author, *, after: int, before: int, forwards: bool, limit: int
+    ) -> Page:
         """See MessageStore."""
-        forwards = before is None and after > 0
         query = (
             f"SELECT {_COLUMNS} FROM messages WHERE room = :room AND number > :after AND number < :before "  # noqa: S608
             "AND (recipient = '' OR recipient = :me OR sender = :me "
@@ -89,7 +90,7 @@ class Messages:
             f"ORDER BY number {'ASC' if forwards else 'DESC'} LIMIT :limit"
         )
         arguments = {
-            "room": room, "after": after, "before": 2**62 if before is None else before,
+            "room": room, "after": after, "before": before,
             "me": reader.participant, "identity": reader.identity, "limit": limit + 1,
         }
         rows = await self._database.read(lambda sql: sql.execute(query, arguments).fetchall())

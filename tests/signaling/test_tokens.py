@@ -116,7 +116,9 @@ async def test_who_may_not_publish_or_subscribe_does_not(serve: Serve) -> None:
     service = await serve(secret=SECRET)
     token = issue(SECRET, Grants(room="hall", can_publish=False, can_subscribe=False), ttl=60)
     ann = await service.join("Ann", token=token)
-    assert ann.joined["permissions"] == {"canPublish": False, "canSubscribe": False, "roomAdmin": False}
+    assert ann.joined["permissions"] == {
+        "canPublish": False, "canSubscribe": False, "canPublishData": True, "roomAdmin": False,
+    }
     assert (service.peer(ann).can_publish, service.peer(ann).can_subscribe) == (False, False)
     await ann.command("offer", sdp="audio:0")
     assert (await ann.command("publish", mid="0", source="microphone"))["code"] == "not-permitted"

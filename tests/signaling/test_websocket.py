@@ -11,6 +11,7 @@ from conftest import Guest, Serve, eventually
 from structlog.testing import capture_logs
 
 from signaling import protocol
+from signaling.event_log import EventLog
 from signaling.session import COMMAND_BURST
 from signaling.websocket import MAX_BAD_MESSAGES, MAX_UNSENT_EVENTS
 
@@ -122,23 +123,40 @@ async def test_a_second_connection_takes_a_living_session_over(serve: Serve) -> 
     assert (await bob.receive())["type"] == "reply", "the others notice nothing"
 
 
-@pytest.mark.parametrize("case", ["unknown", "left", "ahead", "already acknowledged"])
-async def test_a_session_that_cannot_be_continued_is_gone(serve: Serve, case: str) -> None:
+@pytest.mark.parametrize("case", ["unknown", "left", "of another server"])
+async def test_a_session_that_is_not_there_is_gone(serve: Serve, case: str) -> None:
     service = await serve()
     ann = await service.join("Ann")
-    session, ack = ann.joined["session"], 1
+    session = ann.joined["session"]
     if case == "unknown":
         session = "x" * 43
     elif case == "left":
         await ann.command("leave")
         await ann.close_code()
-    elif case == "ahead":
-        ack = 99
     else:
-        await ann.command("ping")
-        await ann.send(type="ack", seq=2)
-        await ann.command("ping")
-    assert (await service.refusal(type="resume", session=session, ack=ack))["code"] == "gone"
+        session = (await (await serve()).join("Ann")).joined["session"]
+    assert (await service.refusal(type="resume", session=session, ack=1))["code"] == "gone"
+
+
+@pytest.mark.parametrize("ack", [0, 1, 99, -1, 2**62])
+async def test_a_client_that_acknowledges_what_cannot_be_gets_a_snapshot(serve: Serve, ack: int) -> None:
+    service = await serve()
+    ann = await service.join("Ann")
+    await service.join("Bob")
+    await ann.command("offer", sdp="audio:0")
+    published = (await ann.command("publish", mid="0", source="microphone"))["publication"]
+    await ann.send(type="ack", seq=3)
+    await ann.command("ping")
+    again = await service.resume(ann.joined["session"], ack=ack)
+    assert await again.receive_type("resumed") == {"type": "resumed", "lastId": 3}
+    state = await again.receive_type("joined")
+    assert state["snapshot"]
+    assert state["you"]["publications"] == [published], "media go on"
+    assert [each["name"] for each in state["participants"]] == ["Bob"]
+    assert (await again.receive_type("reply"))["re"] == 2, "the answers that were not acknowledged come again"
+    assert (await again.receive_type("reply"))["re"] == 3
+    again._id = 3
+    assert (await again.command("leave"))["type"] == "reply"
 
 
 async def test_a_session_whose_connection_does_not_come_back_ends(serve: Serve) -> None:
@@ -151,22 +169,34 @@ async def test_a_session_whose_connection_does_not_come_back_ends(serve: Serve) 
     assert (await service.refusal(type="resume", session=ann.joined["session"], ack=1))["code"] == "gone"
 
 
-async def test_a_client_that_never_acknowledges_ends_as_too_slow_and_nobody_else_does(serve: Serve) -> None:
+async def test_a_client_that_never_acknowledges_gets_a_snapshot_and_loses_nothing(serve: Serve) -> None:
     service = await serve()
     ann, bob = await service.join("Ann"), await service.join("Bob")
     member = service.directory.rooms["hall"].members[ann.joined["you"]["id"]]
-
-    async def tell(count: int) -> None:
-        for _ in range(count):
-            member.transport_changed("connected")
-        for _ in range(count):
-            await ann.until("transport")
-
     for _ in range(9):
-        await tell(100)
+        for _ in range(100):
+            member.transport_changed("connected")
+        for _ in range(100):
+            await ann.until("transport")
     for _ in range(100):
         member.transport_changed("connected")
-    assert (await ann.until("closed"))["reason"] == "too-slow"
+    state = await ann.until("joined")
+    assert state["snapshot"]
+    assert [each["name"] for each in state["participants"]] == ["Bob"]
+    assert (await ann.command("ping"))["type"] == "reply"
+    assert (await bob.command("ping"))["type"] == "reply"
+
+
+async def test_a_client_whose_answers_pile_up_ends_as_too_slow_and_nobody_else_does(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await serve()
+    ann, bob = await service.join("Ann"), await service.join("Bob")
+    session = service.sessions.find(ann.joined["session"])
+    assert session is not None
+    monkeypatch.setattr(session, "log", EventLog(max_events=3))
+    for number in range(1, 5):
+        await ann.send(type="ping", id=number)
     assert (await bob.receive_type("participant-left"))["reason"] == "timeout"
     assert (await bob.command("ping"))["type"] == "reply"
 
@@ -380,7 +410,9 @@ async def test_ice_servers_and_permissions_are_told(serve: Serve) -> None:
     service = await serve(ice_servers='[{"urls": ["turn:t.example"], "username": "u", "credential": "c"}]')
     ann = await service.join("Ann")
     assert ann.joined["iceServers"] == [{"urls": ["turn:t.example"], "username": "u", "credential": "c"}]
-    assert ann.joined["permissions"] == {"canPublish": True, "canSubscribe": True, "roomAdmin": False}
+    assert ann.joined["permissions"] == {
+        "canPublish": True, "canSubscribe": True, "canPublishData": True, "roomAdmin": False,
+    }
     assert ann.joined["resumeSeconds"] == 30.0
 
 

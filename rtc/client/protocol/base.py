@@ -50,6 +50,7 @@ class Permissions(msgspec.Struct, rename="camel", frozen=True):
 
     can_publish: bool = True
     can_subscribe: bool = True
+    can_publish_data: bool = True
 
 
 class SlotAssignment(msgspec.Struct, rename="camel", frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtc.client.protocol.base import Command, Event, Message, Participant, Permissions, Publication
+from rtc.client.protocol.base import Command, Event, Message, Participant, Permissions, Publication, SlotAssignment
 from rtc.client.protocol.calls import CallView
 from rtc.client.protocol.messages import ChatMessage
 
@@ -47,12 +47,15 @@ class Joined(Event, tag="joined"):
     permissions: Permissions = Permissions()
     resume_seconds: float = 30.0
     last_message: int = 0
+    snapshot: bool = False
+    slots: tuple[SlotAssignment, ...] = ()
 
 
 class Resumed(Event, tag="resumed"):
     """The session goes on."""
 
     last_id: int
+    restarted: bool = False
 
 
 class Reply(Event, tag="reply"):

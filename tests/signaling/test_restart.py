@@ -1,0 +1,133 @@
+"""A server that was killed and comes back: rooms, people and messages are as they were."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import Serve, Service, eventually
+
+from signaling.keys import DATABASE
+
+
+class Crash:
+    """Kills a server as `kill -9` would: what it had on its disk at this moment is what the next one finds."""
+
+    def __init__(self, serve: Serve, directory: Path) -> None:
+        self._serve = serve
+        self._directory = directory
+        self._lives = 0
+
+    async def start(self, **settings: object) -> Service:
+        self._lives += 1
+        return await self._serve(data_dir=self._directory / str(self._lives), **settings)
+
+    async def restart(self, service: Service, **settings: object) -> Service:
+        """The server after `service`, which goes on by itself and is no longer asked."""
+        await service.app[DATABASE].write(lambda sql: None)  # what came before is on the disk
+        shutil.copytree(
+            self._directory / str(self._lives), self._directory / str(self._lives + 1),
+            ignore=shutil.ignore_patterns("*.lock", "*-shm"),
+        )
+        return await self.start(**settings)
+
+
+@pytest.fixture
+def crash(serve: Serve, tmp_path: Path) -> Crash:
+    return Crash(serve, tmp_path)
+
+
+async def test_after_a_crash_clients_resume_and_others_see_no_leave(crash: Crash) -> None:
+    before = await crash.start()
+    ann, bob = await before.join("Ann"), await before.join("Bob")
+    await ann.command("send", key="k", content={"kind": "text", "text": "hello"})
+
+    after = await crash.restart(before)
+    again = await after.resume(ann.joined["session"], ack=ann.seq)
+    assert await again.receive_type("resumed") == {"type": "resumed", "lastId": 0, "restarted": True}
+    state = await again.receive_type("joined")
+    assert (state["snapshot"], state["you"]["id"], state["lastMessage"]) == (True, ann.joined["you"]["id"], 1)
+    assert [(each["name"], each["connected"]) for each in state["participants"]] == [("Bob", False)]
+
+    bob_again = await after.resume(bob.joined["session"], ack=bob.seq)
+    changed = await again.receive_type("participant-changed")
+    assert (changed["participant"], changed["connected"]) == (bob.joined["you"]["id"], True)
+    await bob_again.until("joined")
+    again._id = 1
+    await again.command("offer", sdp="audio:0")
+    await again.command("publish", mid="0", source="microphone")
+    assert (await bob_again.receive_type("published"))["participant"] == ann.joined["you"]["id"]
+    messages = (await bob_again.command("history"))["messages"]
+    assert [message["content"]["text"] for message in messages] == ["hello"]
+
+
+async def test_a_message_whose_answer_the_crash_swallowed_is_not_doubled(crash: Crash) -> None:
+    before = await crash.start()
+    ann = await before.join("Ann")
+    first = await ann.command("send", key="k", content={"kind": "text", "text": "hello"})
+    after = await crash.restart(before)
+    again = await after.resume(ann.joined["session"], ack=ann.seq)
+    await again.until("joined")
+    repeated = await again.command("send", key="k", content={"kind": "text", "text": "hello"})
+    assert (repeated["number"], repeated["at"]) == (first["number"], first["at"])
+    other = await again.command("send", key="k", content={"kind": "text", "text": "other"})
+    assert other["code"] == "conflict"
+    assert (await again.command("send", key="l", content={"kind": "text", "text": "next"}))["number"] == 2
+
+
+async def test_whether_the_server_was_restarted_is_told_until_the_snapshot_has_arrived(crash: Crash) -> None:
+    before = await crash.start()
+    ann = await before.join("Ann")
+    after = await crash.restart(before)
+    first = await after.resume(ann.joined["session"], ack=1)
+    assert (await first.receive_type("resumed"))["restarted"]
+    second = await after.resume(ann.joined["session"], ack=1)
+    assert (await second.receive_type("resumed"))["restarted"]
+    seq = (await second.until("joined"))["seq"]
+    third = await after.resume(ann.joined["session"], ack=seq)
+    assert "restarted" not in await third.receive_type("resumed")
+
+
+async def test_who_does_not_come_back_after_a_crash_leaves_in_time(crash: Crash) -> None:
+    before = await crash.start()
+    await before.join("Ann")
+    bob = await before.join("Bob")
+    after = await crash.restart(before, resume_seconds=1)
+    again = await after.resume(bob.joined["session"], ack=1)
+    assert (await again.until("participant-left"))["reason"] == "timeout"
+
+
+async def test_who_left_before_a_crash_does_not_come_back(crash: Crash) -> None:
+    before = await crash.start()
+    ann, bob = await before.join("Ann"), await before.join("Bob")
+    await ann.command("leave")
+    after = await crash.restart(before)
+    assert (await after.refusal(type="resume", session=ann.joined["session"], ack=1))["code"] == "gone"
+    again = await after.resume(bob.joined["session"], ack=1)
+    assert (await again.until("joined"))["participants"] == []
+
+
+async def test_a_session_that_a_smaller_server_cannot_restore_is_gone_and_the_others_are_not(crash: Crash) -> None:
+    before = await crash.start()
+    ann, bob = await before.join("Ann"), await before.join("Bob")
+    after = await crash.restart(before, max_participants_per_room=1)
+    await (await after.resume(ann.joined["session"], ack=1)).until("joined")
+    assert (await after.refusal(type="resume", session=bob.joined["session"], ack=1))["code"] == "gone"
+
+
+async def test_a_server_that_was_stopped_in_order_leaves_nobody_behind(crash: Crash) -> None:
+    before = await crash.start()
+    await before.join("Ann")
+    before.sessions.end_all("shutdown")
+    after = await crash.restart(before)
+    await eventually(lambda: len(after.sessions) == 0)
+
+
+async def test_the_secret_of_a_session_is_not_on_the_disk(crash: Crash, tmp_path: Path) -> None:
+    before = await crash.start()
+    ann = await before.join("Ann")
+    await crash.restart(before)
+    kept = b"".join(file.read_bytes() for file in sorted(tmp_path.rglob("clarion.sqlite3*")))  # noqa: ASYNC240
+    assert ann.joined["you"]["id"].encode() in kept
+    assert ann.joined["session"].encode() not in kept
