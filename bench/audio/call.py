@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from unittest import mock
@@ -126,7 +126,6 @@ class Client:
         """Publication by slot."""
         self.lost_path = 0
         self._connected = asyncio.Event()  # at the server too: OpenSSL repeats a last flight in real time only
-        self._connected = asyncio.Event()
         self.media = Media(
             loopback=False, audio_slots=int(listens), video_slots=0,
             exchange=self._exchange, answered=lambda: None, failed=self._failed,
@@ -139,7 +138,6 @@ class Client:
         with mock.patch("aioice.ice.get_host_addresses", lambda **_: [self.host]):
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self.media.connect(fresh=True)
-                await self._connected.wait()
                 await self._connected.wait()
         self._ticking = asyncio.create_task(self.media.run())
 
@@ -189,20 +187,27 @@ class Client:
         """Nothing to do: the client hears of it over RTCP."""
 
 
-async def _call(speech: Speech, network: Network, hops: Hops, seed: int) -> Heard:
+@contextlib.asynccontextmanager
+async def meeting(*hosts: str) -> AsyncIterator[list[Client]]:
+    """A node with a room, and connected clients on these hosts: the first is to speak, the others listen."""
     with _virtual_clock():
         node = Node(await VirtualSocket.open(), (SERVER[0],))
         room = node.create_room("bench")
-        speaker, listener = Client(SPEAKER, room, listens=False), Client(LISTENER, room, listens=True)
+        clients = [Client(host, room, listens=place > 0) for place, host in enumerate(hosts)]
         try:
-            await speaker.connect()
-            await listener.connect()
-            hops.spoil(network, seed=seed)
-            return await _talk(speech, speaker, listener, hops)
+            for client in clients:
+                await client.connect()
+            yield clients
         finally:
-            await speaker.close()
-            await listener.close()
+            for client in clients:
+                await client.close()
             await node.close()
+
+
+async def _call(speech: Speech, network: Network, hops: Hops, seed: int) -> Heard:
+    async with meeting(SPEAKER, LISTENER) as (speaker, listener):
+        hops.spoil(network, seed=seed)
+        return await _talk(speech, speaker, listener, hops)
 
 
 async def _talk(speech: Speech, speaker: Client, listener: Client, hops: Hops) -> Heard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from rtc.repair.redundancy import ASSUMED_BURST, WINDOW_PACKETS, WINDOW_SECONDS
@@ -12,6 +13,9 @@ BURST_MEMORY = 0.9
 
 FEW_PACKETS = 20
 """At the start, what is NACKed is divided by so many packets at least."""
+
+DEVIATIONS = 2.0
+"""Standard deviations up to which a difference is chance."""
 
 MIN_RUNS = 5
 """Runs of losses that must have been seen before their mean counts."""
@@ -34,10 +38,13 @@ class ReportedPath:
         self._runs = 0.0
         self._lost = 0.0
 
-    def reported(self, block: ReportBlock, *, now: float, never_sent: int = 0) -> float | None:
+    def reported(
+        self, block: ReportBlock, *, now: float, never_sent: int = 0, out_of_turn: float = 0.0
+    ) -> float | None:
         """Take a block; returns the share lost lately by it, 0 to 1, or None when it says nothing new.
 
-        The receiver counts as lost what was never sent to it: so many numbers of the stream so far.
+        The receiver counts as lost what was never sent to it: so many numbers of the stream so far. `out_of_turn` is
+        the share of the last WINDOW_PACKETS that were sent late or never; some of them may be under way.
         """
         blocks = self._blocks
         if blocks and (block.highest_sequence < blocks[-1][1] or block.highest_sequence - blocks[-1][1] > 1 << 16):
@@ -49,12 +56,18 @@ class ReportedPath:
         expected = block.highest_sequence - highest - (never_sent - holes)
         if expected <= 0:
             return None
-        self._reported = min(max((block.packets_lost - lost - (never_sent - holes)) / expected, 0.0), 1.0)
+        share = min(max((block.packets_lost - lost - (never_sent - holes)) / expected, 0.0), 1.0)
+        self._reported = share if share > _chance(out_of_turn) else 0.0
         return self._reported
 
-    def told(self, loss: float, burst: float) -> None:
-        """The receiver says itself what it sees of the path before repair: nothing is guessed any more."""
-        self._told = (loss, burst)
+    def told(self, loss: float, burst: float, *, never_sent: float = 0.0) -> None:
+        """The receiver says itself what it sees of the path before repair: nothing is guessed any more.
+
+        `never_sent` is the share of the last WINDOW_PACKETS that were not sent to it when their turn came. Its report
+        is older than that by a round trip, and what differs by chance is not taken for loss.
+        """
+        excess = loss - never_sent
+        self._told = (excess / (1 - never_sent) if excess > _chance(never_sent) else 0.0, burst)
 
     def nacked(self, numbers: list[int]) -> None:
         """Extended numbers, in order, that were sent and that the receiver asks for; each counts once."""
@@ -92,3 +105,8 @@ class ReportedPath:
         if self._told is not None:
             return self._told[1]
         return self._lost / self._runs if self._runs >= MIN_RUNS else ASSUMED_BURST
+
+
+def _chance(share: float) -> float:
+    """By how much two counts of this share of WINDOW_PACKETS may differ that were taken a little apart."""
+    return DEVIATIONS * math.sqrt(share * (1 - share) / WINDOW_PACKETS)

@@ -281,6 +281,11 @@ class Fanout:
         """Whether a packet came out of order, so that listeners may miss it who have lost nothing."""
         return sequence in self._late
 
+    def out_of_turn(self, packets: int) -> float:
+        """Share of the last so many numbers that were forwarded late or never: to a listener they are lost, too."""
+        numbers = range(self.highest - packets + 1, self.highest + 1)
+        return sum(number in self._late or number not in self._history for number in numbers) / packets
+
     def outgoing_timestamp(self, leg: Leg, timestamp: int) -> int:
         """A timestamp of the source as this leg's listener sees it."""
         return (timestamp + leg.timestamp_delta) & 0xFFFFFFFF

@@ -6,7 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
-from rtc.repair.redundancy import HEADER_BYTES, NONE
+from rtc.repair.redundancy import HEADER_BYTES, NONE, WINDOW_PACKETS
 from rtc.wire import rtcp
 from rtc.wire.errors import WireError
 from rtc.wire.protection import PathReport, ProtectionRequest, read_application
@@ -196,9 +196,10 @@ class Reports:
                 continue
             losses.append(block.fraction_lost / 256)
             slot = by_ssrc[block.ssrc]
-            loss = slot.path.reported(block, now=now, never_sent=slot.never_sent)
-            if loss is not None and slot.kind == "audio" and not slot.path.tells:
-                self._protect(slot, now)
+            if slot.kind == "audio" and not slot.path.tells and slot.source is not None:
+                ours = slot.source.fanout.out_of_turn(WINDOW_PACKETS)
+                if slot.path.reported(block, now=now, never_sent=slot.never_sent, out_of_turn=ours) is not None:
+                    self._protect(slot, now)
             if not block.last_sender_report:
                 continue
             sent = rtcp.middle32(rtcp.ntp_from_seconds(now + self._wall_offset))
@@ -236,8 +237,9 @@ class Reports:
             return
         if isinstance(message, PathReport) and message.media_ssrc in by_ssrc:
             slot = by_ssrc[message.media_ssrc]
-            slot.path.told(message.loss, message.burst)
-            if slot.kind == "audio":
+            if slot.kind == "audio" and slot.source is not None:
+                ours = slot.source.fanout.out_of_turn(WINDOW_PACKETS)
+                slot.path.told(message.loss, message.burst, never_sent=ours)
                 self._protect(slot, now)
 
     def hurry(self) -> None:

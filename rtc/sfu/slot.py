@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from .fanout import Fanout
     from .source import Source
 
-RESEND_BITRATE = {"audio": 300_000, "video": 4_000_000}
-"""Bit/s that one listener may have sent again of one stream in the long run, headers counted: a third of what protects
+RESEND_BITRATE = {"audio": 150_000, "video": 4_000_000}
+"""Bit/s that one listener may have sent again of one stream in the long run, headers counted: a sixth of what protects
 audio at most, 1.6 times the bit rate of video. A NACK costs its sender little, and must not cost the server more."""
 
-RESEND_BURST_BYTES = {"audio": 40_000, "video": 192_000}
-"""So much may be sent again at once: a second of audio at high loss, a key frame of video with room to spare."""
+RESEND_BURST_BYTES = {"audio": 20_000, "video": 192_000}
+"""So much may be sent again at once: some packets of audio at high loss, a key frame of video with room to spare."""
 
 MIN_RESEND_SECONDS = 0.01
 """A packet asked for twice within this time, or within a round trip, is sent once."""

@@ -77,3 +77,24 @@ def test_nonsensical_requests_give_a_share(asked: list[tuple[list[int], int]]) -
     for numbers, highest in asked:
         path.nacked(numbers)
         assert 0 <= path.loss(highest) <= 1
+
+
+@pytest.mark.parametrize(
+    ("loss", "never_sent", "path"),
+    [(0.3, 0.0, 0.3), (0.0, 0.0, 0.0), (0.12, 0.12, 0.0), (0.16, 0.12, 0.0), (0.55, 0.1, 0.5), (1.0, 1.0, 0.0)],
+)
+def test_a_receiver_that_tells_its_loss_is_believed_but_for_what_it_was_never_sent(
+    loss: float, never_sent: float, path: float
+) -> None:
+    reported = ReportedPath()
+    assert not reported.tells
+    reported.told(loss, 2.0, never_sent=never_sent)
+    assert reported.tells
+    assert reported.loss(1000) == pytest.approx(path)
+
+
+def test_a_few_requests_at_the_start_are_a_large_share() -> None:
+    path = ReportedPath()
+    path.nacked([1000, 1002, 1004, 1006, 1008])
+    assert path.loss(1009) == 0.25
+    assert path.loss(1049) == 0.1

@@ -76,6 +76,29 @@ def test_nack_brings_99_percent_of_audio_within_200_ms_at_10_percent_loss(up: fl
     simulate(scenario)
 
 
+@pytest.mark.parametrize(("up", "down"), [(0.3, 0.0), (0.3, 0.3)])
+def test_only_what_a_listener_itself_loses_makes_it_get_copies(up: float, down: float) -> None:
+    """To a stock receiver, what its speaker lost looks lost as well: numbers never used, and packets that come late."""
+
+    async def scenario() -> None:
+        async with network() as net:
+            speaker = await net.join("speaker")
+            listener = await net.join("listener", publish=())
+            await speaker.speak(2)
+            net.shape(up=up, clients=[speaker])
+            net.shape(down=down, clients=[listener])
+            given = []
+            for _ in range(20):
+                await speaker.speak(0.5)
+                given.append(max(slot.protection.copies for slot in listener.peer.slots.values()))
+            if down:
+                assert max(given) >= 3
+            else:
+                assert max(given) == 1
+
+    simulate(scenario)
+
+
 def test_lost_video_comes_back_as_rtx_on_both_ways() -> None:
     async def scenario() -> None:
         async with network() as net:
