@@ -40,12 +40,7 @@ class Endpoint:
     role = "controlling"  # for aiortc: we are the DTLS server
 
     def __init__(self, certificate: RTCCertificate, host: str, *, only_cm: bool = False) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setblocking(False)
-        receive_buffer = SO_RCVBUFFORCE if os.geteuid() == 0 else socket.SO_RCVBUF
-        self.socket.setsockopt(socket.SOL_SOCKET, receive_buffer, RECEIVE_BUFFER)
-        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self.socket.bind((host, 0))
+        self.socket = prepared_socket(host)
         fingerprint = next(f.value for f in certificate.getFingerprints() if f.algorithm == "sha-256")
         self.local = Local(secrets.token_hex(4), secrets.token_hex(12), fingerprint, self.socket.getsockname())
         self.remote: Remote | None = None
@@ -153,6 +148,17 @@ class Endpoint:
     async def _send(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
             self.socket.send(data)
+
+
+def prepared_socket(host: str) -> socket.socket:
+    """A socket with room for what comes between two looks, whose datagrams the kernel stamps."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    receive_buffer = SO_RCVBUFFORCE if os.geteuid() == 0 else socket.SO_RCVBUF
+    made.setsockopt(socket.SOL_SOCKET, receive_buffer, RECEIVE_BUFFER)
+    made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    made.bind((host, 0))
+    return made
 
 
 async def close_all(endpoints: Sequence[Endpoint]) -> None:

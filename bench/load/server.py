@@ -101,12 +101,13 @@ def namespace() -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def server_process(
-    command: Sequence[str], *, env: Mapping[str, str], ready: str
+    command: Sequence[str], *, env: Mapping[str, str] | None = None, ready: str
 ) -> AsyncIterator[tuple[int, str, list[str]]]:
     """Run a server in the namespace on its core; yields its pid, the line with `ready` in it, and its output."""
     wrapped = ["ip", "netns", "exec", NAMESPACE, "taskset", "-c", str(SERVER_CORE), *command]
     process = await asyncio.create_subprocess_exec(
-        *wrapped, env=dict(env), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *wrapped, env=None if env is None else dict(env),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )
     output: list[str] = []
     reading: asyncio.Task[None] | None = None

@@ -89,8 +89,12 @@ class Link:
         if len(ufrags) > len(self.ice.local_ufrags):
             self._port.unregister(self._owner, ufrags=ufrags[1:])
         self._know(source)
-        self._port.reply(response, source)
-        self._follow()
+        if source == self.ice.selected and self.outlet.destination >= 0:
+            self._follow()
+            self._port.send(response, self.outlet.destination)
+        else:
+            self._port.reply(response, source)
+            self._follow()
         return True
 
     def receive_dtls(self, datagram: bytes) -> None:

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 MAX_ENCODINGS = 4
 """Simulcast encodings taken of one m-line; browsers send three at most."""
 
+LISTENER_SECONDS = 0.2
+"""How often a peer that sends no media is looked after: its reports are a second apart, its silence lasts seven."""
+
 JUDGEMENT_SECONDS = 0.5
 """Between two looks at what the path from and to a peer loses."""
 
@@ -64,6 +67,8 @@ class Peer:
         self._link: Link | None = None
         self._past = MediaCounts()
         self._next_judgement = 0.0
+        self.next_tick = 0.0
+        """When it is to be looked after again."""
         self._closed = False
         # Without GCM a packet costs twice as much; who does not have it fails once and comes back.
         self._gcm_only = not any_srtp
@@ -244,7 +249,8 @@ class Peer:
         )
 
     def tick(self, now: float) -> None:
-        """Periodic work (the room calls this)."""
+        """Periodic work (the room calls this, from `next_tick` on)."""
+        self.next_tick = now if self._intake.sources else now + LISTENER_SECONDS
         if self._link is not None:
             self._link.tick(now)
             if self._link.state in ("connected", "disconnected"):

@@ -154,8 +154,9 @@ class Reports:
             if source.ssrc is not None and source.kind == "audio" and source.copies
             for wanted in [source.protection.protection]
         ]
-        yield first
         reports = [report for report in (self._report_slot(slot, now) for slot in self._slots.values()) if report]
+        if len(first) > 2 or blocks or not reports:  # an empty receiver report adds nothing to sender reports
+            yield first
         for at in range(0, len(reports), SLOTS_A_COMPOUND):
             some = reports[at : at + SLOTS_A_COMPOUND]
             # One chunk a packet: stock aiortc misreads a second one.

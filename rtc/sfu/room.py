@@ -172,6 +172,8 @@ class Room:
     def tick(self, now: float) -> None:
         """Periodic work: judge who speaks, report to the peers, notice who is gone."""
         for peer in list(self.peers.values()):
+            if now < peer.next_tick:
+                continue
             try:
                 peer.tick(now)
             except Exception as fault:

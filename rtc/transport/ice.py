@@ -7,13 +7,15 @@ a full agent, and learns from them the one address that it may send to.
 from __future__ import annotations
 
 import base64
+import hmac
 import secrets
 import struct
+import zlib
 from collections.abc import Iterator
 
 from aioice import stun
 
-from rtc.transport.addresses import unpack_sockaddr
+from rtc.transport.addresses import SOCKADDR_IN6_SIZE, SOCKADDR_IN_SIZE
 
 SILENCE_SECONDS = 15.0
 """A peer silent for so long is gone. Full agents check every 2.5 to 6 s; RFC 7675 lets consent live 30 s."""
@@ -26,6 +28,8 @@ MAX_ATTRIBUTES = 32
 
 _HEADER = struct.Struct("!HHI")
 _ATTRIBUTE = struct.Struct("!HH")
+_XOR_ADDRESS = struct.Struct("!xBH")  # family, port
+_MAPPED_IPV4 = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, RFC 4291 2.5.5.2
 
 _BINDING_REQUEST = 0x0001
 _BINDING_SUCCESS = 0x0101
@@ -39,6 +43,9 @@ _XOR_MAPPED_ADDRESS = 0x0020
 _PRIORITY = 0x0024
 _USE_CANDIDATE = 0x0025
 _FINGERPRINT = 0x8028
+_ICE_CONTROLLED = 0x8029
+_FINGERPRINT_MASK = 0x5354554E
+_INTEGRITY_SIZE, _FINGERPRINT_SIZE = 24, 8  # bytes of the two attributes, headers included
 
 _UNDERSTOOD = frozenset({_USERNAME, _MESSAGE_INTEGRITY, _PRIORITY, _USE_CANDIDATE})
 _COMPREHENSION_OPTIONAL = 0x8000
@@ -95,7 +102,7 @@ class IceLite:
 
         What does not authenticate changes nothing and gets no 400 or 401 (RFC 8489 section 9.1.3).
         """
-        username, required = _request_attributes(message)
+        username, present = _request_attributes(message)
         if username is None:
             return None
         if username == f"{self.local_ufrag}:{self.remote_ufrag}" and self.remote_ufrag:
@@ -106,30 +113,25 @@ class IceLite:
             return None
 
         key = pwd.encode()
-        try:
-            request = stun.parse_message(message)
-            if not request.check_message_integrity(key):
-                return None
-        except (ValueError, struct.error, LookupError):  # a bad FINGERPRINT is a ValueError
+        if not _is_authentic(message, key):
             return None
 
-        unknown = [kind for kind in required if kind not in _UNDERSTOOD]
+        unknown = [kind for kind in present if kind < _COMPREHENSION_OPTIONAL and kind not in _UNDERSTOOD]
         if unknown:
             body = _attribute(_ERROR_CODE, stun.pack_error_code((420, "Unknown Attribute")))
             body += _attribute(_UNKNOWN_ATTRIBUTES, struct.pack(f"!{len(unknown)}H", *unknown))
             return _signed(_BINDING_ERROR, message, body, key)
-        if "ICE-CONTROLLED" in request.attributes:
+        if _ICE_CONTROLLED in present:
             # A lite agent stays controlled whatever the tie-breakers say (RFC 8445 section 6.1.1).
             body = _attribute(_ERROR_CODE, stun.pack_error_code((487, "Role Conflict")))
             return _signed(_BINDING_ERROR, message, body, key)
-        try:
-            mapped = stun.pack_xor_address(unpack_sockaddr(source), request.transaction_id)
-        except ValueError:
+        mapped = _xor_address(source, message[4 : stun.HEADER_LENGTH])
+        if mapped is None:
             return None
 
         if current:
             self._previous = None
-        self._heard(source, now=now, nominated="USE-CANDIDATE" in request.attributes)
+        self._heard(source, now=now, nominated=_USE_CANDIDATE in present)
         return _signed(_BINDING_SUCCESS, message, _attribute(_XOR_MAPPED_ADDRESS, mapped), key)
 
     def heard(self, source: bytes, *, now: float) -> bool:
@@ -167,27 +169,50 @@ def peek_username(data: bytes) -> str | None:
 
 
 def _request_attributes(data: bytes) -> tuple[str | None, list[int]]:
-    """Return the first USERNAME of a binding request and its comprehension-required attribute types."""
+    """Return the first USERNAME of a binding request and the types of its attributes, as far as integrity goes."""
     username = None
-    required: list[int] = []
+    present: list[int] = []
     if len(data) < stun.HEADER_LENGTH:
-        return None, required
+        return None, present
     kind, length, cookie = _HEADER.unpack_from(data)
     if kind != _BINDING_REQUEST or cookie != stun.COOKIE or length != len(data) - stun.HEADER_LENGTH:
-        return None, required
+        return None, present
     for count, (attribute, value) in enumerate(_walk(data)):
         if count == MAX_ATTRIBUTES:
-            return None, required
+            return None, present
         if attribute == _USERNAME and username is None:
             try:
                 username = value.decode()
             except UnicodeDecodeError:
-                return None, required
-        if attribute < _COMPREHENSION_OPTIONAL:
-            required.append(attribute)
+                return None, present
+        present.append(attribute)
         if attribute == _MESSAGE_INTEGRITY:
             break  # what follows is not authenticated, and is ignored (RFC 8489 section 14.5)
-    return username, required
+    return username, present
+
+
+def _is_authentic(message: bytes, key: bytes) -> bool:
+    """Whether MESSAGE-INTEGRITY, and FINGERPRINT if there is one, are right (RFC 8489 sections 14.5 and 14.7)."""
+    position = stun.HEADER_LENGTH
+    authentic = False
+    for count, (attribute, value) in enumerate(_walk(message)):
+        if count == MAX_ATTRIBUTES:
+            return False
+        if attribute == _MESSAGE_INTEGRITY and not authentic:
+            expected = hmac.digest(key, _shortened(message, position, len(value)), "sha1")
+            if not hmac.compare_digest(expected, value):
+                return False
+            authentic = True
+        elif attribute == _FINGERPRINT:
+            checksum = zlib.crc32(_shortened(message, position, len(value))) ^ _FINGERPRINT_MASK
+            return authentic and value == checksum.to_bytes(4, "big")
+        position += 4 + (len(value) + 3 & ~3)
+    return authentic
+
+
+def _shortened(message: bytes, end: int, size: int) -> bytes:
+    """What is before the attribute at `end`, as if that of `size` bytes were the last of the message."""
+    return message[:2] + (end + 4 + size - stun.HEADER_LENGTH).to_bytes(2, "big") + message[4:end]
 
 
 def _walk(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -198,16 +223,34 @@ def _walk(data: bytes) -> Iterator[tuple[int, bytes]]:
         position += 4 + (length + 3 & ~3)
 
 
+def _xor_address(source: bytes, mask: bytes) -> bytes | None:
+    """The value of XOR-MAPPED-ADDRESS for a raw sockaddr (RFC 8489 section 14.2); None when it is none."""
+    port, address = source[2:4], b""
+    if len(source) == SOCKADDR_IN_SIZE:
+        address = source[4:8]
+    elif len(source) == SOCKADDR_IN6_SIZE:
+        address = source[8:24]
+        if address.startswith(_MAPPED_IPV4):
+            address = address[12:]
+    if not address:
+        return None
+    masked = int.from_bytes(address, "big") ^ int.from_bytes(mask[: len(address)], "big")
+    masked_port = int.from_bytes(port, "big") ^ int.from_bytes(mask[:2], "big")
+    return _XOR_ADDRESS.pack(1 if len(address) == 4 else 2, masked_port) + masked.to_bytes(len(address), "big")
+
+
 def _attribute(kind: int, value: bytes) -> bytes:
     return _ATTRIBUTE.pack(kind, len(value)) + value + bytes(-len(value) % 4)
 
 
 def _signed(kind: int, request: bytes, body: bytes, key: bytes) -> bytes:
     """Return a response to `request` with MESSAGE-INTEGRITY and FINGERPRINT."""
-    message = _HEADER.pack(kind, len(body), stun.COOKIE) + request[8 : stun.HEADER_LENGTH] + body
-    message += _attribute(_MESSAGE_INTEGRITY, stun.message_integrity(message, key))
-    message = stun.set_body_length(message, len(message) - stun.HEADER_LENGTH + stun.FINGERPRINT_LENGTH)
-    return message + _attribute(_FINGERPRINT, struct.pack("!I", stun.message_fingerprint(message)))
+    size = len(body) + _INTEGRITY_SIZE
+    message = _HEADER.pack(kind, size, stun.COOKIE) + request[8 : stun.HEADER_LENGTH] + body
+    message += _attribute(_MESSAGE_INTEGRITY, hmac.digest(key, message, "sha1"))
+    message = message[:2] + (size + _FINGERPRINT_SIZE).to_bytes(2, "big") + message[4:]
+    checksum = zlib.crc32(message) ^ _FINGERPRINT_MASK
+    return message + _attribute(_FINGERPRINT, checksum.to_bytes(4, "big"))
 
 
 def _random_ice_chars(length: int) -> str:

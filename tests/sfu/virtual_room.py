@@ -80,6 +80,8 @@ class Track:
     timestamp: int = field(default_factory=lambda: secrets.randbits(32))
     sent: dict[int, float] = field(default_factory=dict)
     """When each packet was first sent, by its place."""
+    newest: tuple[float, int] = (0.0, 0)
+    """When the newest packet was sent, and its timestamp."""
     keyframes: list[float] = field(default_factory=list)
     plis: list[float] = field(default_factory=list)
     level: int = -20
@@ -287,6 +289,7 @@ class Client(asyncio.DatagramProtocol):
         )
         track.sequence += 1
         track.sent[place] = self.now
+        track.newest = self.now, track.timestamp
         track.history[packet.sequence_number] = packet
         track.history.pop((packet.sequence_number - 600) & 0xFFFF, None)
         self.send_rtp(packet)
@@ -422,9 +425,10 @@ class Client(asyncio.DatagramProtocol):
             self.send_rtcp([rtcp.ReceiverReport(self.ssrc, tuple(block for block in blocks if block is not None))])
             for track in self.tracks:
                 if track.sent:
-                    # What was captured now has the timestamp that the next packet will bear.
+                    sampled, timestamp = track.newest
+                    timestamp += round((self.now - sampled) * (48000 if track.kind == "audio" else 90000))
                     ntp = rtcp.ntp_from_seconds(1_700_000_000 + self.now)
-                    self.send_rtcp([rtcp.SenderReport(track.ssrc, ntp, track.timestamp & 0xFFFFFFFF, 0, 0)])
+                    self.send_rtcp([rtcp.SenderReport(track.ssrc, ntp, timestamp & 0xFFFFFFFF, 0, 0)])
 
     def _dtls_changed(self, state: str) -> None:
         if state == "connected":
