@@ -18,6 +18,7 @@ class VirtualSocket(asyncio.DatagramProtocol):
 
     family = socket.AF_INET
     receive_buffer = send_buffer = 1 << 20
+    overflowed = 0
 
     def __init__(self, loop: VirtualLoop, port: int) -> None:
         self.port = port

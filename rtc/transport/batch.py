@@ -50,6 +50,8 @@ class Inbox(_Rows):
         #: Raw socket addresses of the senders, of which the first `name_size` bytes count.
         self.names: npt.NDArray[np.uint8] = np.zeros((capacity, SOCKADDR_ROW), np.uint8)
         self.name_size = 0
+        #: Unix time when the kernel took in the first of them; None where it does not say.
+        self.arrived: float | None = None
         self._names = self.names.data.cast("B")
 
     def sockaddr(self, i: int) -> bytes:

@@ -6,19 +6,32 @@ import errno
 import ipaddress
 import os
 import socket
+import struct
+import sys
+from contextlib import suppress
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from rtc.transport import libc
 from rtc.transport.addresses import AddressTable, pack_sockaddr, sockaddr_size, socket_address
 from rtc.transport.batch import Inbox, Outbox
 from rtc.transport.libc import CData, ffi, row_addresses
+from rtc.transport.segments import segment
 
 KERNEL_BUFFER = (
     4 << 20
 )  # bytes asked for each way: some 3,000 packets, so that a garbage collection loses none
+_NO_SEGMENTS = (errno.EIO, errno.EINVAL, errno.ENOPROTOOPT, errno.EOPNOTSUPP)
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL)
+# Linux: asm-generic/socket.h, linux/sock_diag.h, linux/udp.h.
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS, _SO_MEMINFO, _MEMINFO_DROPS = 32, 33, 35, 55, 8
+_SOL_UDP, _UDP_SEGMENT = 17, 103
+_CONTROL = 64  # bytes for control data: a header of 16 and a timespec, or a segment size
+_STAMP = struct.Struct("qq")
+_CONTROL_HEADER = struct.Struct("Qii")
+_SEGMENT_CONTROL = 24  # bytes used of it to name a segment size
 # Linux: with MSG_TRUNC a receive reports the datagram's own length even if the row is shorter.
 _RECEIVE_FLAGS = socket.MSG_DONTWAIT | socket.MSG_TRUNC
 
@@ -38,6 +51,10 @@ class UdpSocket(Protocol):
     sent: int
     dropped: int
     errors: int
+
+    @property
+    def overflowed(self) -> int:
+        """Datagrams that the kernel dropped on arrival because the receive buffer was full; 0 where it does not say."""
 
     def fileno(self) -> int:
         """The file descriptor, -1 once closed."""
@@ -65,17 +82,27 @@ class _Socket:
         self.dropped = 0
         self.errors = 0
 
+    @property
+    def overflowed(self) -> int:
+        """See UdpSocket."""
+        try:
+            information = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 64)
+            return int(struct.unpack_from("I", information, 4 * _MEMINFO_DROPS)[0])
+        except (OSError, struct.error):
+            return 0
+
     def fileno(self) -> int:
+        """See UdpSocket."""
         return self._socket.fileno()
 
     def close(self) -> None:
         self._socket.close()
 
-    def _refused(self, number: int | None) -> None:
+    def _refused(self, number: int | None, datagrams: int = 1) -> None:
         if number == errno.ENOBUFS:
-            self.dropped += 1
+            self.dropped += datagrams
         else:
-            self.errors += 1
+            self.errors += datagrams
 
 
 class PlainSocket(_Socket):
@@ -119,6 +146,8 @@ class _Messages:
     def __init__(self, count: int, name_size: int) -> None:
         self.headers: CData = ffi.new("struct mmsghdr[]", count)
         self._buffers: CData = ffi.new("struct iovec[]", count)
+        #: Control data of each, of which `control_sizes` bytes count.
+        self.control = np.zeros((count, _CONTROL), np.uint8)
         for i in range(count):
             header = self.headers[i].msg_hdr
             header.msg_iov = self._buffers + i
@@ -127,6 +156,12 @@ class _Messages:
         words = np.frombuffer(ffi.buffer(self.headers), np.uint64).reshape(count, -1)
         halves = np.frombuffer(ffi.buffer(self.headers), np.uint32).reshape(count, -1)
         buffers = np.frombuffer(ffi.buffer(self._buffers), np.uint64).reshape(count, -1)
+        words[:, ffi.offsetof("struct msghdr", "msg_control") // 8] = row_addresses(self.control)
+        self.control_sizes = words[:, ffi.offsetof("struct msghdr", "msg_controllen") // 8]
+        self.buffers = words[:, ffi.offsetof("struct msghdr", "msg_iov") // 8]
+        self.buffer_counts = words[:, ffi.offsetof("struct msghdr", "msg_iovlen") // 8]
+        #: Where the `iovec` of each stands, one a message.
+        self.own_buffers = self.buffers.copy()
         self.names = words[:, ffi.offsetof("struct msghdr", "msg_name") // 8]
         self.lengths = halves[:, ffi.offsetof("struct mmsghdr", "msg_len") // 4]
         self.bases = buffers[:, ffi.offsetof("struct iovec", "iov_base") // 8]
@@ -143,6 +178,9 @@ class BatchedSocket(_Socket):
         self._name_size = sockaddr_size(self.family)
         self._inbox: Inbox | None = None  # whose memory the headers point to; held, so that it stays
         self._outbox: Outbox | None = None
+        self._segments = True
+        with suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
     def receive(self, inbox: Inbox) -> int:
         """See UdpSocket."""
@@ -153,13 +191,19 @@ class BatchedSocket(_Socket):
         )
         if count <= 0:
             return inbox.received([])
-        return inbox.received(self._incoming.lengths[:count].tolist())
+        incoming = self._incoming
+        if incoming.control_sizes[0]:
+            seconds, nanoseconds = _STAMP.unpack_from(incoming.control.data.cast("B"), _CONTROL_HEADER.size)
+            inbox.arrived = seconds + nanoseconds * 1e-9
+        incoming.control_sizes[:count] = _CONTROL
+        return inbox.received(incoming.lengths[:count].tolist())
 
     def _attach_inbox(self, inbox: Inbox) -> None:
         self._incoming = _Messages(inbox.capacity, self._name_size)
         self._incoming.bases[:] = row_addresses(inbox.buffer)
         self._incoming.sizes[:] = inbox.row_size
         self._incoming.names[:] = row_addresses(inbox.names)
+        self._incoming.control_sizes[:] = _CONTROL
         inbox.name_size = self._name_size
         self._inbox = inbox
 
@@ -169,6 +213,9 @@ class BatchedSocket(_Socket):
             self._outgoing = _Messages(outbox.capacity, self._name_size)
             self._row_addresses = row_addresses(outbox.buffer)
             self._outgoing.bases[:] = self._row_addresses
+            header = _CONTROL_HEADER.pack(_CONTROL_HEADER.size + 2, _SOL_UDP, _UDP_SEGMENT)
+            self._outgoing.control[:, : len(header)] = np.frombuffer(header, np.uint8)
+            self._segment_sizes = self._outgoing.control[:, len(header) : len(header) + 2].view(np.uint16)[:, 0]
             self._outbox = outbox
         messages = self._outgoing
         count = outbox.count
@@ -176,33 +223,75 @@ class BatchedSocket(_Socket):
         destinations = outbox.destinations[:count]
         outbox.clear()
         kept = int(np.count_nonzero(lengths))
-        if kept == count:
+        segmented = segment(destinations, lengths) if self._segments and kept == count else None
+        if segmented is not None:
+            order, starts = segmented
+            rows = order[self._send_segmented(order, starts, lengths, addresses.pointers.take(destinations[order])) :]
+            kept = len(rows)
+            if kept:
+                self._send_rows(rows, lengths, addresses.pointers.take(destinations[rows]))
+        elif kept == count:
             messages.sizes[:count] = lengths
             messages.names[:count] = addresses.pointers.take(destinations)
             self._transmit(count)
         else:
             rows = np.flatnonzero(lengths)
-            messages.bases[:kept] = self._row_addresses[rows]
-            messages.sizes[:kept] = lengths[rows]
-            messages.names[:kept] = addresses.pointers.take(destinations[rows])
-            self._transmit(kept)
-            messages.bases[:kept] = self._row_addresses[:kept]
+            self._send_rows(rows, lengths, addresses.pointers.take(destinations[rows]))
 
-    def _transmit(self, count: int) -> None:
+    def _send_rows(
+        self, rows: npt.NDArray[np.intp], lengths: npt.NDArray[np.int32], names: npt.NDArray[np.uint64]
+    ) -> None:
+        messages, count = self._outgoing, len(rows)
+        messages.bases[:count] = self._row_addresses[rows]
+        messages.sizes[:count] = lengths[rows]
+        messages.names[:count] = names
+        self._transmit(count)
+        messages.bases[:count] = self._row_addresses[:count]
+
+    def _send_segmented(
+        self, order: npt.NDArray[np.intp], starts: npt.NDArray[np.intp], lengths: npt.NDArray[np.int32],
+        names: npt.NDArray[np.uint64],
+    ) -> int:
+        """Send messages of several datagrams each; returns how many of `order` are done with.
+
+        Fewer than all when the kernel or the card cannot do it: then it is not tried again.
+        """
+        messages, count, groups = self._outgoing, len(order), len(starts)
+        messages.bases[:count] = self._row_addresses[order]
+        messages.sizes[:count] = lengths[order]
+        messages.names[:groups] = names[starts]
+        messages.buffers[:groups] = messages.own_buffers[starts]
+        datagrams = np.diff(starts, append=count)
+        messages.buffer_counts[:groups] = datagrams
+        messages.control_sizes[:groups] = np.where(datagrams > 1, _SEGMENT_CONTROL, 0)
+        self._segment_sizes[:groups] = messages.sizes[starts]
+        done = self._transmit(groups, datagrams)
+        messages.bases[:count] = self._row_addresses[:count]
+        messages.buffers[:groups] = messages.own_buffers[:groups]
+        messages.buffer_counts[:groups] = 1
+        messages.control_sizes[:groups] = 0
+        return count if done == groups else int(starts[done])
+
+    def _transmit(self, count: int, datagrams: npt.NDArray[np.intp] | None = None) -> int:
+        """Send the first messages, of so many datagrams each; returns how many are done with."""
         headers = self._outgoing.headers
         done = 0
         while done < count:
             # A call stops before the message that fails, or at 1,024; the next call reports the error.
             result = self._sendmmsg(self.fileno(), headers + done, count - done, 0)
             if result > 0:
+                self.sent += result if datagrams is None else int(datagrams[done : done + result].sum())
                 done += result
-                self.sent += result
             elif ffi.errno == errno.EAGAIN:
-                self.dropped += count - done
-                return
+                self.dropped += count - done if datagrams is None else int(datagrams[done:].sum())
+                return count
+            elif ffi.errno in _NO_SEGMENTS and datagrams is not None and datagrams[done] > 1:
+                self._segments = False
+                return done
             elif ffi.errno != errno.EINTR:
-                self._refused(ffi.errno)
+                self._refused(ffi.errno, 1 if datagrams is None else int(datagrams[done]))
                 done += 1
+        return count
 
 
 def open_udp(host: str, port: int, *, batched: bool | None = None) -> UdpSocket:
@@ -229,8 +318,11 @@ def _bind(host: str, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        for option, forced in ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE)):
             sock.setsockopt(socket.SOL_SOCKET, option, KERNEL_BUFFER)
+            if sys.platform == "linux":  # beyond net.core.rmem_max, for who may
+                with suppress(OSError):
+                    sock.setsockopt(socket.SOL_SOCKET, forced, KERNEL_BUFFER)
         if host == "::":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.bind((host, port))
