@@ -47,6 +47,13 @@
     get answerer() {
       return answerer;
     },
+    /** Of the line: whom the page may call, calls of before, and what it is told. */
+    contacts: [],
+    log: [],
+    everybody: false,
+    tell(message) {
+      fake.line?.deliver(JSON.stringify({ ...message, seq: ++fake.line.seq }));
+    },
     sent: (type) => fake.received.filter((message) => message.type === type),
   };
   window.fake = fake;
@@ -179,6 +186,22 @@
     }
   }
 
+  /** The answers on a line; what happens to a call is told by the test. */
+  function carryOutOnLine(message) {
+    const call = { id: "call-1", state: "ringing", caller: fake.line.you, began: Date.now() / 1000 };
+    if (message.type === "ring") {
+      const people = message.people.map((id) => {
+        const { name } = fake.contacts.find((contact) => contact.id === id);
+        return { id, name, state: "ringing" };
+      });
+      fake.tell({ type: "reply", re: message.id, call: { ...call, people } });
+    } else if (message.type === "call-history") {
+      fake.tell({ type: "reply", re: message.id, calls: fake.log });
+    } else {
+      fake.tell({ type: "reply", re: message.id });
+    }
+  }
+
   class FakeWebSocket {
     constructor(url) {
       if (!url.endsWith("/ws")) return new RealWebSocket(url);
@@ -195,7 +218,16 @@
     }
 
     take(message) {
-      if (message.type === "join") {
+      if (message.type === "reach") {
+        fake.sockets.splice(fake.sockets.indexOf(this), 1);
+        fake.line = this;
+        this.seq = 0;
+        this.you = { id: message.name.toLowerCase(), name: message.name };
+        const { contacts, everybody } = fake;
+        fake.tell({ type: "reachable", session: "the-line-of-the-test", you: this.you, contacts, everybody });
+      } else if (this === fake.line) {
+        if (message.type !== "ack") carryOutOnLine(message);
+      } else if (message.type === "join") {
         fake.seq = 0;
         fake.lastId = 0;
         if (fake.mode.code) {

@@ -49,9 +49,7 @@ export class Call extends EventTarget {
     super();
     this.entry = entry;
     this.media = media;
-    const url = new URL("/ws", location.href);
-    url.protocol = url.protocol.replace("http", "ws");
-    this.signaling = new Signaling(url.href, entry);
+    this.signaling = new Signaling({ type: "join", ...entry });
     this.chat = new Chat((command) => this.signaling.command(command));
     this.publisher = new Publisher(media, (command) => this.signaling.command(command), () => this.#peer);
   }

@@ -4,16 +4,22 @@ import { h } from "./dom.js";
 import { Call } from "./call.js";
 import { expose } from "./expose.js";
 import { chooseLanguage, loadLanguage, t } from "./i18n.js";
+import { Line } from "./line.js";
 import { LocalMedia } from "./media.js";
 import { normaliseRoom } from "./rooms.js";
-import { preferences, rememberRoom, takeToken } from "./store.js";
+import { keepToken, preferences, remember, rememberRoom, takeToken } from "./store.js";
 import { callView } from "./views/call.js";
 import { endingOf, endingView } from "./views/ending.js";
 import { prejoinView } from "./views/prejoin.js";
+import { ringingLayer } from "./views/ringing.js";
 import { startView } from "./views/start.js";
 
 /** @typedef {{element: HTMLElement, destroy?: () => void}} View */
 
+/** ms for which the other one in a call that is over may come back: a page that is loaded anew does. */
+const ALONE_PATIENCE = 4000;
+
+const line = new Line();
 const app = /** @type {HTMLElement} */ (document.getElementById("app"));
 /** @type {View | undefined} */
 let current;
@@ -66,8 +72,36 @@ const navigation = {
       navigation.ended(room, endingOf(how), how.message);
     });
     call.start();
-    rememberRoom(room);
-    show(callView(navigation, call));
+    if (room !== line.call?.room) rememberRoom(room);
+    line.setBusy(true);
+    const view = callView(navigation, call);
+    const over = (/** @type {Event} */ event) => {
+      if (/** @type {CustomEvent} */ (event).detail.room !== room) return;
+      setTimeout(() => {
+        if (current === shown && call.roster.people.size < 2) navigation.ended(room, "over");
+      }, ALONE_PATIENCE);
+    };
+    line.addEventListener("over", over);
+    const shown = {
+      element: view.element,
+      destroy() {
+        line.removeEventListener("over", over);
+        view.destroy?.();
+        line.hangUp();
+        line.setBusy(false);
+      },
+    };
+    show(shown);
+  },
+
+  /** Enter the room of a call that was answered. @param {import("./types.js").CallView} answered */
+  answer({ room = "", token = "" }) {
+    keepToken(room, token);
+    history.pushState(null, "", `/r/${encodeURIComponent(room)}`);
+    document.title = t("app.title");
+    const media = new LocalMedia();
+    void media.open();
+    navigation.call(room, line.you.name, media);
   },
 
   /** @param {string} room @param {boolean} [anyway]  although no device can be used here */
@@ -100,14 +134,30 @@ function setTitle() {
 function route() {
   const room = roomOfAddress();
   setTitle();
-  if (room === null) show(startView(navigation));
+  if (room === null) show(startView(navigation, line));
   else if (room) navigation.prejoin(room);
   else navigation.ended("", "bad-room");
 }
 
+/** Whoever was reachable stays so, and whoever opens a link that makes reachable is. */
+function startLine() {
+  const { name, reachable } = preferences();
+  const token = takeToken("");
+  if (!token && !(reachable && name)) return;
+  remember({ reachable: true });
+  line.start(name, token);
+}
+
+line.addEventListener("answered", (event) => {
+  navigation.answer(/** @type {CustomEvent<import("./types.js").CallView>} */ (event).detail);
+});
 addEventListener("popstate", route);
 document.addEventListener("language", setTitle);
-loadLanguage(chooseLanguage(preferences().language, navigator.languages)).then(route).catch(() => {
+loadLanguage(chooseLanguage(preferences().language, navigator.languages)).then(() => {
+  ringingLayer(line);
+  route();
+  startLine();
+}).catch(() => {
   const text = "Clarion could not be loaded. Please reload the page. 加载失败，请刷新页面。";
   app.replaceChildren(h("p", { class: "noscript" }, text));
 });

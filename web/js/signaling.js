@@ -2,7 +2,7 @@
  * The WebSocket session: numbered commands, acknowledged events, and a connection that comes back by itself.
  *
  * Events (CustomEvent):
- * - `joined`   detail Joined: a new session stands; the first, or one afresh after the old one had ended
+ * - `joined`   detail Joined or Reachable: a new session stands; the first, or one afresh after the old one had ended
  * - `event`    detail RoomEvent
  * - `state`    detail "connected" | "reconnecting"
  * - `ended`    detail {kind: "closed" | "error" | "unreachable" | "lost", code, message}: nothing follows
@@ -11,6 +11,8 @@
 /** @typedef {import("./types.js").ServerMessage} ServerMessage */
 /** @typedef {import("./types.js").Reply} Reply */
 /** @typedef {import("./types.js").Command} Command */
+/** @typedef {{type: "join", room: string, name: string, token: string}
+ *   | {type: "reach", name: string, token: string}} Hello */
 /** @typedef {{kind: "closed" | "error" | "unreachable" | "lost", code: string, message: string}} Ended */
 
 /** Seconds before each attempt to reconnect; the later ones get up to a second of jitter. */
@@ -55,14 +57,13 @@ export class Signaling extends EventTarget {
   /** @type {number | undefined} */ #connectTimer;
   #watchdog = 0;
 
-  /**
-   * @param {string} url  of the WebSocket
-   * @param {{room: string, name: string, token: string}} entry  what to join with
-   */
-  constructor(url, entry) {
+  /** @param {Hello} hello  the first message: into a room, or to be reachable */
+  constructor(hello) {
     super();
-    this.url = url;
-    this.entry = entry;
+    const url = new URL("/ws", location.href);
+    url.protocol = url.protocol.replace("http", "ws");
+    this.url = url.href;
+    this.hello = hello;
   }
 
   start() {
@@ -115,7 +116,7 @@ export class Signaling extends EventTarget {
   #greet() {
     const hello = this.#session
       ? { type: "resume", session: this.#session, ack: this.#lastSeq }
-      : { type: "join", kind: "web", ...this.entry };
+      : { kind: "web", ...this.hello };
     this.#socket?.send(JSON.stringify(hello));
     if (this.#session) return;
     this.#sendable = true;
@@ -127,7 +128,8 @@ export class Signaling extends EventTarget {
     this.#heard = performance.now();
     const message = /** @type {ServerMessage} */ (JSON.parse(text));
     const seq = message.seq ?? 0;
-    if (seq && message.type === "joined") this.#lastSeq = this.#ackedSeq = 0;
+    const begins = message.type === "joined" || message.type === "reachable";
+    if (seq && begins) this.#lastSeq = this.#ackedSeq = 0;
     if (seq) {
       if (seq <= this.#lastSeq) return;
       this.#lastSeq = seq;
@@ -135,6 +137,7 @@ export class Signaling extends EventTarget {
     }
     switch (message.type) {
       case "joined":
+      case "reachable":
         this.#session = message.session;
         this.#established();
         this.#everJoined = true;

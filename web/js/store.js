@@ -10,11 +10,13 @@
  * @property {string} speaker     device id
  * @property {"" | "light" | "dark"} theme  empty: the system's
  * @property {string} language    empty: from navigator.languages
+ * @property {boolean} reachable  wants to be called
  */
 
 /** @type {Preferences} */
 const DEFAULTS = {
   name: "", micOn: true, cameraOn: true, microphone: "", camera: "", speaker: "", theme: "", language: "",
+  reachable: false,
 };
 const PREFERENCES = "clarion.preferences";
 const RECENT = "clarion.recent";
@@ -74,11 +76,20 @@ export function forgetRooms() {
   write(RECENT, []);
 }
 
+/** @param {string} room @param {string} token  keep it for this tab */
+export function keepToken(room, token) {
+  try {
+    if (token) sessionStorage.setItem(`clarion.token.${room}`, token);
+  } catch {
+    // without storage a reload has to be invited again
+  }
+}
+
 /**
  * Take the token out of the address, so that it is neither shared with a screen nor copied with the link,
  * and keep it for this tab only.
  *
- * @param {string} room
+ * @param {string} room  "" for the token that makes reachable
  * @returns {string} the token, or "" when there is none
  */
 export function takeToken(room) {

@@ -21,7 +21,7 @@
  *   resumeSeconds?: number, lastMessage?: number}} Joined
  * @typedef {{type: "resumed", seq: number, lastId: number}} Resumed
  * @typedef {{type: "reply", seq: number, re: number, sdp?: string, publication?: Publication,
- *   number?: number, at?: number, messages?: ChatMessage[], more?: boolean}} Reply
+ *   number?: number, at?: number, messages?: ChatMessage[], more?: boolean, call?: CallView, calls?: CallView[]}} Reply
  * @typedef {{type: "error", seq: number, re?: number, code: string, message: string,
  *   retryAfter?: number}} ErrorMessage
  * @typedef {{type: "participant-joined", seq: number, participant: Participant}} ParticipantJoined
@@ -39,7 +39,20 @@
  *
  * @typedef {ParticipantJoined | ParticipantLeft | ParticipantChanged | Published | Unpublished | Muted | Slots
  *   | Speakers | Transport | RedundancyAsked | MessageSent} RoomEvent
- * @typedef {Joined | Resumed | Reply | ErrorMessage | Closed | RoomEvent} ServerMessage
+ * @typedef {Joined | Reachable | Resumed | Reply | ErrorMessage | Closed | RoomEvent | LineEvent} ServerMessage
+ *
+ * @typedef {"available" | "busy" | "offline"} Presence
+ * @typedef {{id: string, name: string}} Identity
+ * @typedef {{id: string, name: string, presence: Presence}} Contact
+ * @typedef {"ringing" | "accepted" | "declined" | "busy" | "missed" | "offline" | "cancelled" | "left"} CalledState
+ * @typedef {{id: string, name: string, state: CalledState}} Called
+ * @typedef {{id: string, state: "ringing" | "active" | "ended", caller: Identity, people: Called[], began: number,
+ *   others?: number, answered?: number, ended?: number, room?: string, token?: string}} CallView
+ * @typedef {{type: "reachable", seq: number, session: string, you: Identity, contacts?: Contact[],
+ *   everybody?: boolean, calls?: CallView[], resumeSeconds?: number}} Reachable
+ * @typedef {{type: "contact", seq: number, contact: Contact}} ContactChanged
+ * @typedef {{type: "call", seq: number, call: CallView}} CallChanged
+ * @typedef {ContactChanged | CallChanged} LineEvent
  *
  * @typedef {{type: "offer", sdp: string}
  *   | {type: "publish", mid: string, source: Source, muted: boolean}
@@ -48,6 +61,10 @@
  *   | {type: "watch", publications: string[] | null}
  *   | {type: "send", key: string, content: Content, to?: string}
  *   | {type: "history", after?: number, before?: number, limit?: number}
+ *   | {type: "ring", people: string[], call?: string}
+ *   | {type: "accept" | "decline" | "hang-up", call: string}
+ *   | {type: "set-busy", busy: boolean}
+ *   | {type: "call-history", before?: number, limit?: number}
  *   | {type: "ping"}
  *   | {type: "leave"}} Command
  */

@@ -9,6 +9,7 @@ import { header } from "./shell.js";
 /** @type {Record<string, Ending>} */
 export const ENDINGS = {
   "left": { icon: "leave", title: "ending.left.title", text: "ending.left.text", actions: ["rejoin", "home"] },
+  "over": { icon: "leave", title: "ending.over.title", text: "ending.over.text", actions: ["home"] },
   "replaced": {
     icon: "tabs", title: "ending.replaced.title", text: "ending.replaced.text", actions: ["rejoin", "home"],
   },

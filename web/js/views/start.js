@@ -5,12 +5,15 @@ import { normaliseRoom, randomRoom } from "../rooms.js";
 import { forgetRooms, recentRooms } from "../store.js";
 import { header } from "./shell.js";
 import { hero } from "./hero.js";
+import { reachView } from "./reach.js";
 
 /**
  * @param {import("../main.js").Navigation} navigation
+ * @param {import("../line.js").Line} line
  * @returns {import("../main.js").View}
  */
-export function startView(navigation) {
+export function startView(navigation, line) {
+  const reach = reachView(line);
   const create = h("button", { class: "primary large", type: "button", onclick: () => navigation.enter(randomRoom()) },
     h("span", { t: "start.create" }), icon("arrow"));
 
@@ -59,6 +62,6 @@ export function startView(navigation) {
         h("p", { class: "lead", t: "start.lead" }),
         h("div", { class: "actions" }, create),
         form, recent),
-      hero()));
-  return { element };
+      h("div", { class: "start-side" }, reach.element, hero())));
+  return { element, destroy: reach.destroy };
 }
