@@ -13,8 +13,8 @@ CONTACTS = [
     {"id": "cy", "name": "Cy", "presence": "busy"}, {"id": "di", "name": "Di", "presence": "offline"},
 ]
 MISSED = {
-    "id": "old", "state": "ended", "caller": {"id": "ada", "name": "Ada"}, "began": 1_790_000_000, "ended": 1_790_000_045,
-    "people": [{"id": "sofia", "name": "Sofia", "state": "missed"}],
+    "id": "old", "state": "ended", "caller": {"id": "ada", "name": "Ada"}, "began": 1_790_000_000,
+    "ended": 1_790_000_045, "people": [{"id": "sofia", "name": "Sofia", "state": "missed"}],
 }  # fmt: skip
 TELL = "call => fake.tell({type: 'call', call})"
 
