@@ -11,6 +11,18 @@
     people: [],
     permissions: { canPublish: true, canSubscribe: true, roomAdmin: false },
     answerResume: true,
+    /** The next resume finds a server that was restarted. */
+    restarted: false,
+    entered: { room: "", name: "" },
+    /** Tell the page how everything stands. */
+    joined(more = {}) {
+      fake.emit({
+        type: "joined", room: fake.entered.room, session: "a-secret-of-the-test", participants: fake.people,
+        you: { id: "me", name: fake.entered.name, kind: "web", connected: true, publications: [] },
+        permissions: fake.permissions, iceServers: [], resumeSeconds: 30,
+        lastMessage: fake.messages.at(-1)?.number ?? 0, ...more,
+      });
+    },
     sockets: [],
     seq: 0,
     lastId: 0,
@@ -238,14 +250,14 @@
           this.deliver(JSON.stringify({ type: "closed", seq: 1, reason: fake.mode.reason }));
           return;
         }
-        fake.emit({
-          type: "joined", room: message.room, session: "a-secret-of-the-test", participants: fake.people,
-          you: { id: "me", name: message.name, kind: "web", connected: true, publications: [] },
-          permissions: fake.permissions, iceServers: [], resumeSeconds: 30,
-          lastMessage: fake.messages.at(-1)?.number ?? 0,
-        });
+        fake.entered = { room: message.room, name: message.name };
+        fake.joined();
       } else if (message.type === "resume") {
-        if (fake.answerResume) this.deliver(JSON.stringify({ type: "resumed", seq: 0, lastId: fake.lastId }));
+        if (fake.restarted) {
+          [fake.restarted, fake.seq, fake.lastId] = [false, 1e9, 0];
+          this.deliver(JSON.stringify({ type: "resumed", seq: 0, lastId: 0, restarted: true }));
+          fake.joined({ session: "", snapshot: true });
+        } else if (fake.answerResume) this.deliver(JSON.stringify({ type: "resumed", seq: 0, lastId: fake.lastId }));
         else this.deliver(JSON.stringify({ type: "error", seq: 0, re: 0, code: "gone", message: "The session has ended." }));
       } else if (message.type !== "ack") {
         void carryOut(message);

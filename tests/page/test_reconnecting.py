@@ -131,3 +131,23 @@ def test_more_slots_are_offered_when_the_room_outgrows_them(call: Page) -> None:
             "type": "published", "participant": newcomer["id"], "publication": camera})
     until(call, "fake.sent('offer').length === 2")
     assert sections(seen(call, "offer")[1]) == 12
+
+
+def test_a_snapshot_in_place_of_lost_events_changes_the_people_and_leaves_the_media_alone(call: Page) -> None:
+    call.evaluate("fake.track = clarion.track('camera-1')")
+    call.evaluate("bo => fake.people.push(bo)", {**person(2, "Bo"), "publications": []})
+    call.evaluate("fake.joined({session: '', snapshot: true, slots: fake.slots})")
+    until(call, "clarion.participants.length === 3")
+    assert call.evaluate("fake.track === clarion.track('camera-1')")
+    call.evaluate("fake.drop()")
+    until(call, "fake.sent('resume').length === 1")
+    assert seen(call, "resume")[0]["session"] == "a-secret-of-the-test"
+    assert seen(call, "resume")[0]["ack"] == call.evaluate("fake.seq")
+
+
+def test_after_a_restart_of_the_server_the_same_session_gets_new_media(call: Page) -> None:
+    call.evaluate("fake.restarted = true; fake.drop()")
+    until(call, "fake.sent('offer').length === 2")
+    until(call, "clarion.state === 'joined' && fake.sent('publish').filter(p => p.source === 'camera').length === 2")
+    assert len(seen(call, "join")) == 1
+    until(call, "clarion.connection === 'connected'")

@@ -113,6 +113,12 @@ export class Call extends EventTarget {
     this.roster.begin(joined);
     this.permissions = joined.permissions;
     this.chat.joined(joined);
+    if (joined.snapshot) {
+      this.roster.apply({ type: "slots", seq: 0, slots: joined.slots ?? [] });
+      this.#playSlots();
+      if (this.#grow()) this.#negotiate();
+      return;
+    }
     this.#iceServers = joined.iceServers ?? [];
     this.#watched = null;
     this.#redundancy.forget();

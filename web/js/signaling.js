@@ -2,7 +2,8 @@
  * The WebSocket session: numbered commands, acknowledged events, and a connection that comes back by itself.
  *
  * Events (CustomEvent):
- * - `joined`   detail Joined or Reachable: a new session stands; the first, or one afresh after the old one had ended
+ * - `joined`   detail Joined or Reachable: how everything stands, in a new session: the first, or one afresh after the
+ *   old one had ended; or, with `snapshot`, in this one, whose events the server could not keep; its media go on
  * - `event`    detail RoomEvent
  * - `state`    detail "connected" | "reconnecting"
  * - `ended`    detail {kind: "closed" | "error" | "unreachable" | "lost", code, message}: nothing follows
@@ -22,8 +23,10 @@ const FIRST_ATTEMPTS = 4;
 /** Seconds for a WebSocket to open and be answered. */
 const CONNECT_TIMEOUT = 10;
 /** Seconds of silence before a ping, and from there until the connection counts as dead. */
-const QUIET_BEFORE_PING = 5;
-const QUIET_BEFORE_LOST = 10;
+const QUIET_BEFORE_PING = 3;
+const QUIET_BEFORE_LOST = 4;
+/** The same where the network has just changed. */
+const PATIENCE_ON_CHANGE = 2;
 /** Seconds for which an acknowledgement may wait for more events. */
 const ACK_DELAY = 0.25;
 
@@ -48,6 +51,8 @@ export class Signaling extends EventTarget {
   /** Commands may be sent on the present connection: right behind `join`, or once the session is resumed. */
   #sendable = false;
   #everJoined = false;
+  /** The server was, and has not said yet how everything stands. */
+  #restarted = false;
   #attempt = 0;
   #closed = false;
   #heard = 0;
@@ -93,9 +98,14 @@ export class Signaling extends EventTarget {
     this.#stop();
   }
 
-  /** Try again at once, because the network has just changed. */
+  /** The network has just changed: try again at once, or see whether the connection has survived it. */
   #hurry = () => {
-    if (this.#closed || this.#ready) return;
+    if (this.#closed) return;
+    if (this.#ready) {
+      this.#heard = performance.now() - (QUIET_BEFORE_PING + QUIET_BEFORE_LOST - PATIENCE_ON_CHANGE) * 1000;
+      this.#watch();
+      return;
+    }
     this.#attempt = Math.min(this.#attempt, 1);
     clearTimeout(this.#retryTimer);
     this.#connect();
@@ -138,12 +148,18 @@ export class Signaling extends EventTarget {
     switch (message.type) {
       case "joined":
       case "reachable":
-        this.#session = message.session;
+        this.#session = message.session || this.#session;
         this.#established();
         this.#everJoined = true;
-        this.#emit("joined", message);
+        this.#emit("joined", this.#restarted ? { ...message, snapshot: false } : message);
+        this.#restarted = false;
         break;
       case "resumed":
+        if (message.restarted) { // the commands were about media that are no more; messages are sent again
+          this.#restarted = true;
+          this.#forget("the server was restarted");
+          break; // how everything stands comes next
+        }
         this.#established();
         for (const [id, { text: again }] of this.#pending) {
           if (id > message.lastId) this.#socket?.send(again);

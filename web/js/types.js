@@ -18,8 +18,8 @@
  *
  * @typedef {{type: "joined", seq: number, room: string, session: string, you: Participant,
  *   participants: Participant[], permissions: Permissions, iceServers?: RTCIceServer[],
- *   resumeSeconds?: number, lastMessage?: number}} Joined
- * @typedef {{type: "resumed", seq: number, lastId: number}} Resumed
+ *   resumeSeconds?: number, lastMessage?: number, snapshot?: boolean, slots?: SlotAssignment[]}} Joined
+ * @typedef {{type: "resumed", seq: number, lastId: number, restarted?: boolean}} Resumed
  * @typedef {{type: "reply", seq: number, re: number, sdp?: string, publication?: Publication,
  *   number?: number, at?: number, messages?: ChatMessage[], more?: boolean, call?: CallView, calls?: CallView[]}} Reply
  * @typedef {{type: "error", seq: number, re?: number, code: string, message: string,
