@@ -19,7 +19,7 @@ from signaling.metrics import Metrics
 from signaling.rooms import Directory, Limits, RefusedError
 from signaling.security.middleware import middlewares
 from signaling.session import Sessions
-from signaling.store import messages, sessions
+from signaling.store import calls, messages, sessions
 from signaling.store.database import Database
 from signaling.store.messages import Messages
 from signaling.store.sessions import StoredSessions
@@ -27,7 +27,7 @@ from signaling.store.sessions import StoredSessions
 MAX_BODY_BYTES = 256 * 1024
 """Longest body of an HTTP request: an SDP offer, as in `signaling.protocol`."""
 
-SCHEMAS = (messages.SCHEMA, sessions.SCHEMA)
+SCHEMAS = (messages.SCHEMA, sessions.SCHEMA, calls.SCHEMA)
 """The tables of every module that keeps something."""
 
 HOUR = 3600.0
@@ -88,10 +88,12 @@ def _media(start_node: StartNode) -> Callable[[web.Application], AsyncIterator[N
             app[DIRECTORY], store, ChatLimits(settings.messages_per_second, settings.message_bytes)
         )
         app[BROADCASTS] = Broadcasts(app[DIRECTORY])
-        app[EXCHANGE] = Exchange(room_token=partial(tokens.for_call, settings))
+        call_log = calls.CallLog(app[DATABASE], keep_seconds=settings.call_log_days * 24 * HOUR)
+        app[EXCHANGE] = Exchange(call_log, room_token=partial(tokens.for_call, settings))
         metrics.add(lambda: health.collect(app))
         try:
             await _restore(app)
+            await call_log.end_interrupted()
             async with metrics.sampling(), app[CHAT].forgetting(settings.message_hours * HOUR):
                 yield
         finally:

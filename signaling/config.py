@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     messages_per_second: float = Field(
         5.0, gt=0, description="Messages that one participant may send, after a burst of ten seconds' worth."
     )
+    call_log_days: float = Field(90.0, gt=0, description="How long calls between people are remembered, days.")
     message_bytes: int = Field(
         16_384, ge=1, le=131_072, description="Longest content of a message, bytes of JSON."
     )

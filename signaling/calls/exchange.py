@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
 
+import msgspec
 import structlog
 
 from rtc.bucket import TokenBucket
@@ -24,6 +26,7 @@ from signaling.calls.switchboard import (
     SwitchboardError,
 )
 from signaling.rooms import LeaveReason, RefusedError
+from signaling.store.calls import CalledRecord, CallLog, CallRecord
 from signaling.tokens import LineGrants
 
 RINGS_PER_SECOND = 1 / 20
@@ -35,6 +38,8 @@ MAX_LINES = 10_000
 """Lines of one server."""
 MAX_LISTED = 500
 """Contacts that a new line is told of where everybody sees everybody."""
+MAX_PAGE = 100
+"""Calls in an answer to `call-history`."""
 
 log = structlog.get_logger()
 
@@ -75,7 +80,7 @@ class Line:
         """The session has ended."""
         self._exchange.close_line(self, reason)
 
-    def carry_out(self, command: protocol.Command) -> protocol.Reply:
+    def carry_out(self, command: protocol.Command) -> protocol.Reply | Awaitable[protocol.Reply]:
         """Do what the person wants. Raises RefusedError."""
         return self._exchange.carry_out(self, command)
 
@@ -86,8 +91,9 @@ class Exchange:
     `room_token(person, name, room)` makes the token with which somebody joins the room of a call.
     """
 
-    def __init__(self, *, room_token: Callable[[str, str, str], str]) -> None:
+    def __init__(self, call_log: CallLog, *, room_token: Callable[[str, str, str], str]) -> None:
         self.switchboard = Switchboard(lambda: secrets.token_urlsafe(12).strip("-_"))
+        self._log = call_log
         self._room_token = room_token
         self._lines: dict[str, Line] = {}
         self._of_person: dict[str, set[Line]] = {}
@@ -143,7 +149,9 @@ class Exchange:
             self._timer.cancel()
             self._timer = None
 
-    def carry_out(self, line: Line, command: protocol.Command) -> protocol.Reply:
+    def carry_out(
+        self, line: Line, command: protocol.Command
+    ) -> protocol.Reply | Awaitable[protocol.Reply]:
         """Do what somebody wants. Raises RefusedError."""
         now, board = _now(), self.switchboard
         view: protocol.CallView | None = None
@@ -160,6 +168,8 @@ class Exchange:
                     self._tell(board.hang_up(line.id, call_id, now=now))
                 case protocol.SetBusy():
                     self._tell(board.set_busy(line.id, command.busy))
+                case protocol.CallHistory():
+                    return self._history(line, command)
                 case protocol.Ping() | protocol.Leave():
                     pass
                 case _:
@@ -186,6 +196,12 @@ class Exchange:
         self._tell(changes)
         return self._view(call, line)
 
+    async def _history(self, line: Line, command: protocol.CallHistory) -> protocol.Reply:
+        before = math.inf if command.before is None else command.before
+        limit = min(max(1, command.limit), MAX_PAGE)
+        calls, more = await self._log.of(line.person, before=before, limit=limit)
+        return protocol.Reply(re=command.id, calls=tuple(_seen_by(line.person, call) for call in calls), more=more)
+
     # --- telling the devices ------------------------------------------------------------------------------
 
     def _tell(self, changes: Iterable[Change]) -> None:
@@ -193,6 +209,7 @@ class Exchange:
             if isinstance(change, PresenceChanged):
                 self._tell_presence(change)
             else:
+                self._log.save(self._record(change.call))
                 for person in sorted(change.call.people()):
                     for line in list(self._of_person.get(person, ())):
                         line.emit(protocol.CallChanged(call=self._view(change.call, line)))
@@ -218,20 +235,23 @@ class Exchange:
     def _view(self, call: PhoneCall, line: Line) -> protocol.CallView:
         """A call as `line` may see it."""
         mine = call.callees.get(line.person)
-        callees = list(call.callees.values()) if mine is None else [mine]
         inside = line.id == (call.device if mine is None else mine.device) and call.state == "active"
         inside = inside and (not call.caller_left if mine is None else mine.state == "accepted")
-        return protocol.CallView(
+        view = _seen_by(line.person, self._record(call))
+        if not inside:
+            return view
+        token = self._room_token(line.person, line.name, call.room)
+        return msgspec.structs.replace(view, room=call.room, token=token)
+
+    def _record(self, call: PhoneCall) -> CallRecord:
+        return CallRecord(
             id=call.id,
-            state=call.state,
-            caller=protocol.Person(id=call.caller, name=call.caller_name),
-            people=tuple(protocol.Called(id=one.person, name=one.name, state=one.state) for one in callees),
-            others=len(call.callees) - len(callees),
+            caller=call.caller,
+            caller_name=call.caller_name,
+            people=tuple(CalledRecord(one.person, one.name, one.state) for one in call.callees.values()),
             began=self._wall(call.began),
             answered=self._wall(call.answered),
             ended=self._wall(call.ended),
-            room=call.room if inside else "",
-            token=self._room_token(line.person, line.name, call.room) if inside else "",
         )
 
     def _wall(self, at: float | None) -> float:
@@ -254,3 +274,19 @@ class Exchange:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _seen_by(person: str, call: CallRecord) -> protocol.CallView:
+    """A call as one of its people may see it."""
+    mine = [one for one in call.people if one.person == person]
+    people = mine if mine and call.caller != person else list(call.people)
+    return protocol.CallView(
+        id=call.id,
+        state="ended" if call.ended else "active" if call.answered else "ringing",
+        caller=protocol.Person(id=call.caller, name=call.caller_name),
+        people=tuple(protocol.Called(id=one.person, name=one.name, state=one.state) for one in people),
+        others=len(call.people) - len(people),
+        began=call.began,
+        answered=call.answered,
+        ended=call.ended,
+    )

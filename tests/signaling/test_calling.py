@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from conftest import SECRET, Guest, Serve, Service
@@ -174,3 +175,28 @@ async def test_nobody_waits_for_lines_when_the_server_drains(serve: Serve) -> No
     await drain(service.app, 60, Stop())
     assert (await ann.until("closed"))["reason"] == "shutdown"
     assert (await service.refusal(type="reach", name="Bo"))["code"] == "server-full"
+
+
+async def test_the_log_has_what_came_of_each_call_also_after_a_restart(serve: Serve, tmp_path: Path) -> None:
+    service = await serve(data_dir=tmp_path)
+    ann, bo = await reach(service, "Ann"), await reach(service, "Bo")
+    first = (await ann.command("ring", people=["bo"]))["call"]["id"]
+    await bo.command("decline", call=first)
+    second = (await ann.command("ring", people=["bo", "cy"]))["call"]["id"]
+    await bo.command("accept", call=second)
+    await ann.command("hang-up", call=second)
+    third = (await ann.command("ring", people=["bo"]))["call"]["id"]
+    await service.client.close()  # in the middle of the third
+
+    service = await serve(data_dir=tmp_path)
+    ann, bo, cy = [await reach(service, name) for name in ("Ann", "Bo", "Cy")]
+    page = await ann.command("call-history", limit=2)
+    assert ([call["id"] for call in page["calls"]], page["more"]) == ([third, second], True)
+    assert states(page["calls"][1]) == {"bo": "accepted", "cy": "offline"}
+    rest = await ann.command("call-history", before=page["calls"][1]["began"])
+    assert ([states(call) for call in rest["calls"]], "more" in rest) == ([{"bo": "declined"}], False)
+    theirs = (await bo.command("call-history"))["calls"]
+    assert [states(call) for call in theirs] == [{"bo": "cancelled"}, {"bo": "accepted"}, {"bo": "declined"}]
+    assert theirs[1]["others"] == 1
+    assert "room" not in theirs[1]
+    assert [states(call) for call in (await cy.command("call-history"))["calls"]] == [{"cy": "offline"}]
