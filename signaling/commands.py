@@ -54,7 +54,7 @@ def _media(member: Member, command: protocol.MediaCommand) -> protocol.Reply:
         case protocol.Mute():
             member.mute(command.publication, command.muted)
         case protocol.Watch():
-            member.watch(command.publications)
+            member.watch(command.publications, heights=command.heights)
         case _:
             assert_never(command)
     return protocol.Reply(re=command.id, sdp=sdp, publication=publication)

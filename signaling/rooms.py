@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -205,11 +205,13 @@ class Member:
                 self, protocol.Muted(participant=self.id, publication=publication_id, muted=muted)
             )
 
-    def watch(self, publications: Sequence[str] | None, *, follow: str | None = None) -> None:
+    def watch(
+        self, publications: Sequence[str] | None, *, follow: str | None = None, heights: Mapping[str, int] | None = None
+    ) -> None:
         """Choose what the video slots carry: see `rtc.sfu.Peer.watch`. Raises RefusedError."""
-        if publications is not None and len(publications) > MAX_WATCHED:
+        if max(len(publications or ()), len(heights or ())) > MAX_WATCHED:
             raise RefusedError("too-large", f"More than {MAX_WATCHED} publications cannot be watched.")
-        self.peer.watch(publications, follow=follow)
+        self.peer.watch(publications, follow=follow, heights=heights)
 
     # --- events of the media (rtc.sfu.PeerEvents) ---------------------------------------------------------
 
@@ -230,6 +232,16 @@ class Member:
             protocol.SlotAssignment(mid=slot.mid, publication=slot.publication, participant=slot.participant)
             for slot in slots
         )
+
+    def qualities_changed(self, qualities: tuple[sfu.Quality, ...]) -> None:
+        """The video slots of this member show more or less of what they could."""
+        self.emit(protocol.Quality(slots=tuple(
+            protocol.SlotQuality(mid=each.mid, paused=each.paused, limit=each.limit) for each in qualities
+        )))
+
+    def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
+        """Other simulcast encodings of m-line `mid` of this member are of use to anybody."""
+        self.emit(protocol.Encodings(mid=mid, rids=rids))
 
     def protection_changed(self, mid: str, depth: int, copies: int) -> None:
         """The server wants m-line `mid` of this member sent with more or less redundancy."""

@@ -25,7 +25,7 @@ from bench.virtual import run
 from rtc.client.media import Media
 from rtc.client.publication import LocalPublication
 from rtc.client.tracks import RemoteAudioTrack
-from rtc.sfu import Node, Peer, Room
+from rtc.sfu import Node, Peer, Quality, Room
 from rtc.sfu.publication import SlotView
 
 SPEAKER, LISTENER = "10.0.0.2", "10.0.0.3"
@@ -178,6 +178,12 @@ class Client:
 
     def speakers_changed(self, speakers: tuple[tuple[str, int], ...]) -> None:
         """Nothing to do."""
+
+    def qualities_changed(self, qualities: tuple[Quality, ...]) -> None:
+        """There is no video."""
+
+    def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
+        """Nor here."""
 
     def slots_changed(self, slots: tuple[SlotView, ...]) -> None:
         """Note which slot carries what."""

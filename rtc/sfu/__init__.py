@@ -4,5 +4,6 @@ from .node import Node, NodeSettings, NodeStatistics
 from .peer import Peer
 from .publication import Publication, SlotView
 from .room import PeerEvents, Room
+from .selection import Quality
 
-__all__ = ["Node", "NodeSettings", "NodeStatistics", "Peer", "PeerEvents", "Publication", "Room", "SlotView"]
+__all__ = ["Node", "NodeSettings", "NodeStatistics", "Peer", "PeerEvents", "Publication", "Quality", "Room", "SlotView"]

@@ -105,9 +105,11 @@ class Fanout:
 
     def aim(self, slot: Slot, target: Level) -> None:
         """Send to `slot` up to these layers, from the next picture on at which its decoder can follow."""
-        slot.target = target
         leg = self._legs.get(slot)
-        if leg is not None and leg.level != target and leg not in self._stepping:
+        if leg is None:
+            return
+        leg.target = target
+        if leg.level != target and leg not in self._stepping:
             self._stepping.append(leg)
 
     def suspend(self) -> None:
@@ -178,7 +180,7 @@ class Fanout:
     def _step(self, packet: SourcePacket, layering: Layering) -> None:
         """Take legs that are to receive other layers as far as their decoders can follow at this packet."""
         for leg in list(self._stepping):
-            level = layering.step(leg.level, leg.slot.target)
+            level = layering.step(leg.level, leg.target)
             if level == leg.level:
                 continue
             thinning = None
@@ -195,7 +197,7 @@ class Fanout:
             leg.change_level(packet.sequence, thinning)
             self._latest_first = packet.sequence
             self._groups = None
-            if level == leg.slot.target:
+            if level == leg.target:
                 self._stepping.remove(leg)
 
     def source_sequence(self, leg: Leg, sequence_number: int) -> int:
@@ -321,6 +323,7 @@ class Fanout:
                 timestamp_delta=(timestamp - packet.timestamp) & 0xFFFFFFFF,
                 tl0_delta=tl0_delta,
                 payload_type=payload_type,
+                target=slot.target,
                 segments=[Segment(packet.sequence, first, first - packet.sequence, picture_delta, None)],
                 depths=[(packet.sequence, slot.depth)],
                 base_packets=self.packets,

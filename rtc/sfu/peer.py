@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rtc.transport.batch import Inbox
@@ -20,12 +20,14 @@ from rtc.wire.sdp import (
 )
 
 from .counts import MediaCounts
+from .demand import Demand
 from .intake import Intake
 from .link import Link, LinkState, same_certificate
 from .media import PublishedMedia
 from .port import Port
 from .publication import Publication
 from .reports import Reports
+from .selection import Quality
 from .slot import Outlet, Slot
 from .source import Source
 from .uplink import Uplink
@@ -61,6 +63,12 @@ class Peer:
         """Which publication each slot carries, by MID."""
         self.watched: tuple[str, ...] | None = None
         self.follow: str | None = None
+        self.heights: Mapping[str, int] = {}
+        """Pixels at which publications are shown, 0 for not at all; any size where nothing is said."""
+        self.video_budget: int | None = None
+        """bit/s that the path to this peer carries of video; None while nothing is known."""
+        self.qualities: tuple[Quality, ...] = ()
+        """What it was last told of its video slots."""
         self._room = room
         self._port = port
         self._outlet = Outlet()
@@ -175,7 +183,8 @@ class Peer:
         encodings = self._intake.encodings(mid)
         if not encodings:
             raise LookupError(f"m-line {mid!r} is not one that the client sends on")
-        publication = Publication(publication_id, self.id, mid, encodings[0].kind, encodings, muted)
+        demand = Demand(encodings, now=self._port.now())
+        publication = Publication(publication_id, self.id, mid, encodings[0].kind, encodings, demand, muted)
         self._room.publish(publication)
         return publication
 
@@ -187,11 +196,15 @@ class Peer:
         """Stop or resume forwarding a publication of this peer. Raises LookupError."""
         self._room.set_muted(self._own(publication_id).id, muted)
 
-    def watch(self, publications: Sequence[str] | None, *, follow: str | None = None) -> None:
+    def watch(
+        self, publications: Sequence[str] | None, *, follow: str | None = None, heights: Mapping[str, int] | None = None
+    ) -> None:
         """Choose what the video slots carry: these publications, most wanted first; None lets the room choose.
 
-        With `follow`, audio and video slots carry what that peer publishes and nothing else.
+        With `follow`, audio and video slots carry what that peer publishes and nothing else. `heights` are the pixels
+        at which publications are shown, 0 for those that are not.
         """
+        self.heights = dict(heights or {})
         self.watched = None if publications is None else tuple(publications)
         self.follow = follow
         self._room.assign(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .demand import Demand
 from .source import Source
 
 
@@ -17,7 +18,10 @@ class Publication:
     kind: str
     encodings: tuple[Source, ...]
     """Its simulcast encodings in the order of the offer; mostly one."""
+    demand: Demand
     muted: bool = False
+    told: tuple[str, ...] | None = None
+    """RIDs that its publisher was last told are wanted; None before the first time."""
 
     @property
     def source(self) -> Source:

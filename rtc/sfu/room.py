@@ -15,7 +15,7 @@ from .link import LinkState
 from .peer import Peer
 from .port import Port
 from .publication import Publication, SlotView
-from .selection import best_live
+from .selection import Ladder, Quality, View, choose, ladder_of, ordered
 from .source import Source
 
 SPEAKERS_SECONDS = 0.1
@@ -39,6 +39,12 @@ class PeerEvents(Protocol):
 
     def protection_changed(self, mid: str, depth: int, copies: int) -> None:
         """The peer is asked to send m-line `mid` with this RED depth, each packet this many times."""
+
+    def qualities_changed(self, qualities: tuple[Quality, ...]) -> None:
+        """What the peer's video slots show of what they could; slots that carry nothing visible are left out."""
+
+    def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
+        """Of the simulcast encodings that the peer sends on m-line `mid`, these are of use to anybody."""
 
     def speakers_changed(self, speakers: tuple[tuple[str, int], ...]) -> None:
         """Others speak now: peer id and level in dBov, loudest first."""
@@ -158,6 +164,7 @@ class Room:
     def assign(self, peer: Peer) -> None:
         """Fill one listener's slots."""
         self._assign(peer, self._ranked())
+        self._select(peer, self._port.now(), {})
 
     def slot_views(self, peer: Peer) -> tuple[SlotView, ...]:
         """What a peer's slots carry now."""
@@ -180,8 +187,12 @@ class Room:
                 self._port.report_fault(fault)
         if now >= self._next_selection:
             self._next_selection = now + SELECTION_SECONDS
+            ladders: dict[tuple[str, int | None], Ladder] = {}
             for peer in self.peers.values():
-                self._select(peer, now)
+                self._select(peer, now, ladders)
+            for publication in self.publications.values():
+                if len(publication.encodings) > 1:
+                    self._ask(publication, now)
         if now < self._next_judgement:
             return
         self._next_judgement = now + SPEAKERS_SECONDS
@@ -212,7 +223,7 @@ class Room:
             source.fanout.suspend()
 
     def _assign(self, peer: Peer, ranked: dict[str, list[Publication]]) -> None:
-        changed = False
+        changed = moved = False
         for kind in ("audio", "video"):
             slots = [slot for slot in peer.slots.values() if slot.kind == kind]
             if not slots:
@@ -224,8 +235,9 @@ class Room:
                 if not encodings:
                     slot.listen_to(None)
                 elif slot.source not in encodings:
-                    slot.listen_to(best_live(encodings, now=self._port.now()))
-                if slot.source is not None and slot.source.fanout.leg(slot) is None:
+                    slot.listen_to(ordered(encodings)[0])
+                    moved = True
+                if slot.source is not None and not slot.paused and slot.source.fanout.leg(slot) is None:
                     slot.source.fanout.attach(slot)
                     self.look_after(slot.source)
                 if before != after:
@@ -234,17 +246,53 @@ class Room:
         if changed or peer.carried.keys() != peer.slots.keys():
             peer.carried = {mid: peer.carried.get(mid) for mid in peer.slots}
             peer.events.slots_changed(self.slot_views(peer))
+        if moved:
+            self._select(peer, self._port.now(), {})
 
-    def _select(self, peer: Peer, now: float) -> None:
-        """Choose the encodings of simulcast that one listener receives."""
-        for slot in peer.slots.values():
-            publication = None if slot.source is None else self._by_source.get(slot.source)
-            if publication is None or publication.muted or len(publication.encodings) == 1:
+    def _select(self, peer: Peer, now: float, ladders: dict[tuple[str, int | None], Ladder]) -> None:
+        """Choose the layers that one listener receives, and tell it where that is not the best there is.
+
+        `ladders` are what publications offer now at which size, so far as it was looked up.
+        """
+        carried = [
+            (slot, publication)
+            for slot in peer.slots.values()
+            if slot.kind == "video" and slot.source is not None
+            and (publication := self._by_source.get(slot.source)) is not None and not publication.muted
+        ]
+        views = []
+        for slot, publication in sorted(carried, key=lambda each: self._importance(peer, each[1])):
+            height = peer.heights.get(publication.id)
+            if height == 0:
+                slot.pause()
                 continue
-            best = best_live(publication.encodings, now=now)
-            slot.move_to(best)
-            if slot.source is not best:
-                self.look_after(best)
+            ladder = ladders.get((publication.id, height))
+            if ladder is None:
+                ladder = ladders[publication.id, height] = ladder_of(publication, height=height, now=now)
+            important = self._importance(peer, publication)[0] == 0
+            views.append(View(slot, publication, ladder, important))
+        qualities = tuple(sorted(choose(views, budget=peer.video_budget, now=now), key=lambda each: each.mid))
+        for slot, _ in carried:
+            for source in (slot.source, slot.upcoming):
+                if source is not None and source.needs_start:
+                    self.look_after(source)
+        if qualities != peer.qualities:
+            peer.qualities = qualities
+            peer.events.qualities_changed(qualities)
+
+    def _importance(self, peer: Peer, publication: Publication) -> tuple[int, int]:
+        """First the picture that the listener wants most and those of who speaks, then in the order of both."""
+        watched = peer.watched or ()
+        place = watched.index(publication.id) if publication.id in watched else len(watched)
+        first = publication.peer_id in self._speaking or (place == 0 and bool(watched))
+        return (not first, place)
+
+    def _ask(self, publication: Publication, now: float) -> None:
+        """Tell a publisher which encodings anybody needs."""
+        wanted = publication.demand.wanted(now=now)
+        if wanted != publication.told:
+            publication.told = wanted
+            self.peers[publication.peer_id].events.encodings_wanted(publication.mid, wanted)
 
     def _ranked(self) -> dict[str, list[Publication]]:
         """Publications of each kind, those first that everybody should have: not muted, and latest heard."""

@@ -1,16 +1,165 @@
-"""Which encoding of a simulcast track a listener's slot receives."""
+"""Which layers of each picture a listener's slots receive, and which encodings publishers need not send."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
+from rtc.repair.allocation import Layer, Wanted, allocate
+from rtc.wire.layering import EVERYTHING, Level
+
+from .demand import is_live
+from .publication import Publication
+from .slot import Slot
 from .source import Source
 
-STALLED_SECONDS = 0.6
-"""An encoding that has sent nothing for this long has stopped: three frames at 5 frames/s."""
+TOLERANCE = 0.9
+"""A picture of this share of the height it is shown at is as good as one of all of it."""
+
+GROWTH = 3
+"""How much more an encoding takes than the one below it, as long as it has not been measured."""
+
+FIRST_BITRATE = 150_000
+"""bit/s of the lowest encoding, as long as it has not been measured."""
+
+Limit = Literal["", "bandwidth", "source"]
+"""Why a picture is not the best for its size: the listener's path, or the publisher does not send it."""
 
 
-def best_live(encodings: Sequence[Source], *, now: float) -> Source:
-    """The highest of these encodings (lowest first) of which packets come; the lowest before any do."""
-    live = [source for source in encodings if now - source.last_time < STALLED_SECONDS]
-    return live[-1] if live else encodings[0]
+@dataclass(slots=True, frozen=True)
+class Quality:
+    """What a slot shows of what it could."""
+
+    mid: str
+    paused: bool
+    limit: Limit
+
+
+@dataclass(slots=True, frozen=True)
+class Option:
+    """One way to fill a slot."""
+
+    layer: Layer
+    source: Source
+    level: Level
+
+
+@dataclass(slots=True, frozen=True)
+class Ladder:
+    """What a publication offers at one size."""
+
+    options: tuple[Option, ...]
+    """From the least to the best that is of use."""
+    complete: bool
+    """Whether the publisher sends all that would be of use."""
+
+
+@dataclass(slots=True, frozen=True)
+class View:
+    """A slot with what it could show."""
+
+    slot: Slot
+    publication: Publication
+    ladder: Ladder
+    important: bool
+    """Whether it is raised to its best before others."""
+
+
+def ordered(encodings: Sequence[Source]) -> list[Source]:
+    """Encodings from the smallest picture to the largest; as offered while the sizes are not known."""
+    if all(source.height for source in encodings):
+        return sorted(encodings, key=lambda source: source.height)
+    return list(encodings)
+
+
+def ladder_of(publication: Publication, *, height: int | None, now: float) -> Ladder:
+    """What can be shown of a publication at `height` pixels; None for any size."""
+    options: list[Option] = []
+    complete = True
+    bitrate = FIRST_BITRATE
+    encodings = ordered(publication.encodings)
+    for place, source in enumerate(encodings):
+        source.rates.measure(now=now)
+        layers = source.rates.layers or ((0, 0, bitrate),)
+        bitrate = GROWTH * max(each for *_, each in layers)
+        if publication.demand.can_come(source, now=now) or len(encodings) == 1:
+            options += _options(place, source, layers)
+        else:
+            complete = False
+        if height is not None and source.height and source.height >= TOLERANCE * height:
+            break
+    if not options:
+        options = _options(0, encodings[0], ((0, 0, FIRST_BITRATE),))
+    return Ladder(tuple(options), complete)
+
+
+def choose(views: Sequence[View], *, budget: int | None, now: float) -> list[Quality]:
+    """Give each slot what `budget` bit/s carries, those first that come first; None for no bound.
+
+    What an encoding that is not sent yet would show is given once it comes; until then the best that does come.
+    """
+    if budget is None:
+        chosen: list[Option | None] = [one.ladder.options[-1] for one in views]
+    else:
+        wanted = [
+            Wanted(
+                tuple(option.layer for option in one.ladder.options),
+                next((option.layer for option in reversed(one.ladder.options) if _is_shown(one.slot, option)), None),
+                0 if one.important else 1,
+            )
+            for one in views
+        ]
+        chosen = [
+            next((option for option in one.ladder.options if option.layer == layer), None)
+            for one, layer in zip(views, allocate(budget, wanted), strict=True)
+        ]
+    qualities = []
+    for one, option in zip(views, chosen, strict=True):
+        slot = one.slot
+        if option is None:
+            slot.pause()
+            qualities.append(Quality(slot.mid, True, "bandwidth"))
+            continue
+        _show(one, option, now=now)
+        limit: Limit = "bandwidth" if option is not one.ladder.options[-1] else "" if one.ladder.complete else "source"
+        qualities.append(Quality(slot.mid, False, limit))
+    return qualities
+
+
+def _options(place: int, source: Source, layers: Sequence[tuple[int, int, int]]) -> list[Option]:
+    """The layers of one source; `place` is that of its encoding."""
+    most_spatial = max(spatial for spatial, _, _ in layers)
+    found = []
+    for spatial, temporal, bitrate in layers:
+        most_temporal = max(t for s, t, _ in layers if s == spatial)
+        if place + spatial > 0 and temporal < most_temporal - 1:
+            continue  # a quarter of the frames of a larger picture is worse than all of a smaller one
+        level = Level(
+            EVERYTHING.spatial if spatial == most_spatial else spatial,
+            EVERYTHING.temporal if temporal == most_temporal else temporal,
+        )
+        found.append(Option(Layer(place + spatial, temporal, bitrate), source, level))
+    return found
+
+
+def _is_shown(slot: Slot, option: Option) -> bool:
+    return not slot.paused and slot.source is option.source and option.level <= slot.target
+
+
+def _show(one: View, option: Option, *, now: float) -> None:
+    """Have a slot receive an option, or the best below it that comes as long as it does not."""
+    slot, demand = one.slot, one.publication.demand
+    demand.need(option.source, now=now)
+    target = option
+    if not is_live(option.source, now=now):
+        coming = (each for each in reversed(one.ladder.options) if is_live(each.source, now=now))
+        target = next((each for each in coming if each.layer.bitrate <= option.layer.bitrate), option)
+        demand.need(target.source, now=now)
+    slot.show(target.source, target.level)
+    if slot.upcoming is not None and slot.source is not None:
+        demand.need(slot.source, now=now)
+        places = [each.source for each in one.ladder.options]
+        if slot.source not in places or places.index(slot.source) > places.index(target.source):
+            # It is too much: its frames can go at once, and it itself with the key frame of the smaller one.
+            slot.source.fanout.aim(slot, Level(target.level.spatial, 0))

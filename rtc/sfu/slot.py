@@ -80,7 +80,9 @@ class Slot:
         """Bytes that may be sent again."""
         self.extensions: dict[str, int] = {}
         self.target = EVERYTHING
-        """Up to which layers of its source it is to receive."""
+        """Up to which layers it is to receive of what it starts with next."""
+        self.paused = False
+        """Whether it receives nothing for now, though somebody is on it."""
         self.source: Source | None = None
         """What it receives, or waits for."""
         self.upcoming: Source | None = None
@@ -121,9 +123,25 @@ class Slot:
         for before in (self.source, self.upcoming):
             if before is not None:
                 before.fanout.detach(self)
-        self.source, self.upcoming = source, None
+        self.source, self.upcoming, self.paused = source, None, False
         if source is not None:
             source.fanout.attach(self)
+
+    def pause(self) -> None:
+        """Receive nothing until `show`."""
+        source = self.source
+        self.listen_to(None)
+        self.source, self.paused = source, True
+
+    def show(self, source: Source, level: Level) -> None:
+        """Receive these layers of this encoding, what comes now until they can start."""
+        self.target = level
+        if self.paused:
+            self.listen_to(source)
+        else:
+            self.move_to(source)
+        if self.source is source:
+            source.fanout.aim(self, level)
 
     def move_to(self, source: Source) -> None:
         """Another encoding of the same track: what comes now goes on until that one can start."""
@@ -201,6 +219,8 @@ class Leg:
     timestamp_delta: int
     tl0_delta: int
     payload_type: int
+    target: Level
+    """Up to which layers it is to receive."""
     segments: list[Segment]
     """How it numbers; the last MAX_SEGMENTS changes, the present one last."""
     depths: list[tuple[int, int]]

@@ -8,6 +8,7 @@ from rtc.repair.clock import SenderClock, StreamClock
 from rtc.repair.history import History
 from rtc.repair.keyframes import KeyframeCadence, KeyframeRequester
 from rtc.repair.nack import NackGenerator
+from rtc.repair.rates import LayerRates
 from rtc.repair.reception import Reception
 from rtc.repair.redundancy import MAX_COPIES, Frames, LossMeter, ProtectionController
 from rtc.wire.errors import WireError
@@ -76,6 +77,10 @@ class Source:
         self.recovered = 0
         """Packets that were lost and came back out of the redundancy of later ones."""
         self.meter = LossMeter()
+        self.rates = LayerRates()
+        """Of video, what each layer takes."""
+        self.height = 0
+        """Of video, pixels of the largest layer; 0 until known."""
         self.copies = copies
         """Whether the publisher can send each packet several times."""
         self.protection = ProtectionController(max_copies=MAX_COPIES if copies else 1)
@@ -246,10 +251,17 @@ class Source:
         if self.kind == "audio" or not payload:
             return None
         try:
-            return read_layering(codec.partition("/")[0], payload)
+            layering = read_layering(codec.partition("/")[0], payload)
         except WireError:
             self.strays += 1  # passed on: it harms nobody, and decoders are more able than we
+            layering = None
+        if layering is None:
+            self.rates.add(0, 0, len(payload))
             return None
+        self.rates.add(layering.spatial, layering.temporal, len(payload))
+        if layering.height:
+            self.height = layering.height
+        return layering
 
     def _restart(self, ssrc: int) -> None:
         self.reception = Reception(ssrc, self.clock_rate)

@@ -43,6 +43,8 @@ class Layering:
     tl0picidx: int = 0
     tl0picidx_offset: int = 0
     """Bytes into the payload; 0 where there is none."""
+    height: int = 0
+    """Pixels, where this packet says so."""
 
     def within(self, level: Level) -> bool:
         """Whether somebody at `level` receives this packet."""
@@ -73,16 +75,18 @@ def read_layering(codec: str, payload: bytes | memoryview) -> Layering | None:
         start = vp8.payload_offset
         if start >= len(payload):
             raise WireError("VP8 payload ends after its descriptor")
+        key = vp8.start_of_frame and not payload[start] & 1
         return Layering(
             temporal=vp8.temporal_id or 0,
             begins=vp8.start_of_frame,
-            key=vp8.start_of_frame and not payload[start] & 1,
+            key=key,
             sync=vp8.layer_sync,
             picture_id=vp8.picture_id or 0,
             picture_id_bits=vp8.picture_id_bits,
             picture_id_offset=vp8.picture_id_offset,
             tl0picidx=vp8.tl0picidx or 0,
             tl0picidx_offset=vp8.tl0picidx_offset,
+            height=_vp8_height(payload, start) if key else 0,
         )
     if codec == "VP9":
         vp9 = Vp9Descriptor.parse(payload)
@@ -95,6 +99,13 @@ def read_layering(codec: str, payload: bytes | memoryview) -> Layering | None:
             opens=vp9.switching_up,
         )
     return None
+
+
+def _vp8_height(payload: bytes | memoryview, start: int) -> int:
+    """From the header of a key frame (RFC 6386 9.1); 0 when it is not there."""
+    if bytes(payload[start + 3 : start + 6]) != b"\x9d\x01\x2a" or len(payload) < start + 10:
+        return 0
+    return int.from_bytes(payload[start + 8 : start + 10], "little") & 0x3FFF
 
 
 def rewrite(payload: bytes, layering: Layering, *, pictures: int, tl0: int) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from signaling.protocol.base import Event, Numbered
-from signaling.protocol.values import Publication, SlotAssignment, Source, Speaker, TransportState
+from signaling.protocol.values import Publication, SlotAssignment, SlotQuality, Source, Speaker, TransportState
 
 
 class Offer(Numbered, tag="offer"):
@@ -37,6 +39,8 @@ class Watch(Numbered, tag="watch"):
     """Publications wanted in this session's video slots, most wanted first; None: the server chooses."""
 
     publications: tuple[str, ...] | None = None
+    heights: dict[str, int] = msgspec.field(default_factory=dict)
+    """Pixels at which publications are shown, 0 for those that are not: no more is sent than is of use."""
 
 
 class Published(Event, tag="published"):
@@ -83,6 +87,19 @@ class Redundancy(Event, tag="redundancy"):
     """How often each packet is sent, some milliseconds apart."""
 
 
+class Quality(Event, tag="quality"):
+    """What the visible video slots of this session show of what they could; all of them are listed."""
+
+    slots: tuple[SlotQuality, ...]
+
+
+class Encodings(Event, tag="encodings"):
+    """Of the simulcast encodings of m-line `mid`, only those with these `rids` are of use to anybody now."""
+
+    mid: str
+    rids: tuple[str, ...]
+
+
 class Transport(Event, tag="transport"):
     """State of this session's media transport; on `failed` make a new peer connection."""
 
@@ -90,4 +107,4 @@ class Transport(Event, tag="transport"):
 
 
 MediaCommand = Offer | Publish | Unpublish | Mute | Watch
-MediaEvent = Published | Unpublished | Muted | Slots | Speakers | Redundancy | Transport
+MediaEvent = Published | Unpublished | Muted | Slots | Speakers | Redundancy | Quality | Encodings | Transport

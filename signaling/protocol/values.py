@@ -58,6 +58,16 @@ class SlotAssignment(msgspec.Struct, rename="camel", frozen=True):
     participant: str | None = None
 
 
+class SlotQuality(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
+    """What the video slot on m-line `mid` shows of what it could at its size."""
+
+    mid: str
+    paused: bool = False
+    """Nothing comes for now: the path of this session does not carry it."""
+    limit: Literal["", "bandwidth", "source"] = ""
+    """Why it is not better: this session's path, or the publisher does not send more. Empty: it is the best."""
+
+
 class Speaker(msgspec.Struct, rename="camel", frozen=True):
     """Somebody heard in the last moment; `level` in dBov, 0 is loudest, -127 silence (RFC 6464)."""
 

@@ -85,6 +85,8 @@ RECEIVED = [
     server.Speakers(speakers=(server.Speaker("x", -20),)),
     server.Transport(seq=9, state="failed"),
     server.Redundancy(seq=10, mid="0", depth=4, copies=2),
+    server.Quality(seq=11, slots=(server.SlotQuality("4", paused=True, limit="bandwidth"), server.SlotQuality("5"))),
+    server.Encodings(seq=12, mid="1", rids=("q", "h")),
     server.Closed(seq=10, reason="shutdown"),
 ]
 

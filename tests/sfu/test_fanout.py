@@ -321,7 +321,7 @@ def test_no_number_of_an_ssrc_is_ever_used_for_two_plaintexts(kind: str, ops: li
         elif op in {"slot", "detach"}:
             slots[value].listen_to(sources[which] if op == "slot" else None)
         elif op == "aim" and value in home:
-            home[value].fanout.aim(slots[value], EVERYTHING if which == 3 else Level(255, which))
+            slots[value].show(home[value], EVERYTHING if which == 3 else Level(255, which))
         elif op == "move" and value in home:
             slots[value].move_to(sources[which])
         elif op == "path" and value in home:
@@ -421,7 +421,7 @@ def test_redundancy_from_before_all_memory_is_not_taken_for_lost_packets() -> No
 
 @pytest.mark.parametrize("kind", ["audio", "video"])
 def test_a_listener_gets_so_much_again_and_no_more(kind: str) -> None:
-    leg = Leg(Slot("0", kind, Outlet()), 0, 0, 0, OPUS, [], [(0, 0)], 0, 0)
+    leg = Leg(Slot("0", kind, Outlet()), 0, 0, 0, OPUS, EVERYTHING, [], [(0, 0)], 0, 0)
     sent = sum(leg.may_resend(number, 1000, now=0.0, rtt=0.0) for number in range(1000))
     assert sent == RESEND_BURST_BYTES[kind] // 1000
     later = sum(leg.may_resend(number, 1000, now=0.001 * number, rtt=0.0) for number in range(10_000))
@@ -429,7 +429,7 @@ def test_a_listener_gets_so_much_again_and_no_more(kind: str) -> None:
 
 
 def test_a_packet_asked_for_twice_within_a_round_trip_goes_out_once() -> None:
-    leg = Leg(listener(), 0, 0, 0, OPUS, [], [(0, 0)], 0, 0)
+    leg = Leg(listener(), 0, 0, 0, OPUS, EVERYTHING, [], [(0, 0)], 0, 0)
     assert leg.may_resend(5, 200, now=1.0, rtt=0.1)
     assert not leg.may_resend(5, 200, now=1.08, rtt=0.1)
     assert leg.may_resend(5, 200, now=1.1, rtt=0.1)

@@ -108,7 +108,7 @@ def test_frames_of_upper_layers_are_left_out_without_a_trace(
     camera = Camera(source_of("video"), wire, picture=0x7FFE)
     follow(camera.source, slots)
     for slot in slots:
-        camera.source.fanout.aim(slot, Level(255, temporal))
+        slot.show(camera.source, Level(255, temporal))
     camera.frame(key=True)
     for _ in range(16):
         camera.frame()
@@ -129,7 +129,7 @@ def test_layers_go_at_once_and_come_back_where_the_decoder_can_follow(slots: lis
     for place in range(80):
         if place in (10, 42):
             for slot in slots:
-                camera.source.fanout.aim(slot, Level(255, 0) if place == 10 else EVERYTHING)
+                slot.show(camera.source, Level(255, 0) if place == 10 else EVERYTHING)
         camera.frame()
         heights.append(camera.frames[-1])
     packets = take(wire, slots)
@@ -151,7 +151,7 @@ def test_what_was_lost_on_the_way_here_fills_its_number_even_if_it_is_above_the_
     camera = Camera(source_of("video"), wire)
     follow(camera.source, slots)
     for slot in slots:
-        camera.source.fanout.aim(slot, Level(255, 1))
+        slot.show(camera.source, Level(255, 1))
     camera.frame(key=True)
     lost: list[RtpPacket] = []
     for _ in range(16):
@@ -175,7 +175,7 @@ def test_a_listener_may_ask_again_for_whatever_layers_it_had(slots: list[Slot]) 
     for place in range(40):
         if place % 12 == 6:
             for slot in slots:
-                source.fanout.aim(slot, Level(255, place % 3))
+                slot.show(source, Level(255, place % 3))
         camera.frame(lose=[0] if place % 7 == 0 else [])
     got = {packet.sequence_number: packet for packet in take(wire, slots)}
     leg = source.fanout.leg(slots[0])
@@ -260,11 +260,11 @@ def test_a_smaller_picture_of_vp9_ends_where_the_larger_would_go_on() -> None:
     slot.configure((*VIDEO[:1], Codec("VP9", VP9, 90_000)), {})
     source = source_of("video")
     slot.listen_to(source)
-    source.fanout.aim(slot, Level(1, 255))
+    slot.show(source, Level(1, 255))
     sequence = 10
     for picture in range(6):
         if picture == 4:
-            source.fanout.aim(slot, EVERYTHING)
+            slot.show(source, EVERYTHING)
         for spatial in range(3):
             payload = vp9_packet(spatial, 0, first=spatial == 0, key=picture in (0, 5))
             header = RtpHeader(spatial == 2, VP9, sequence, picture * TIMES, 7, (), 0, 0, 0, 12, 1, 0)

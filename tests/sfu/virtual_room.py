@@ -19,7 +19,7 @@ from bench.virtual_udp import open_virtual_udp
 from rtc.netem import Link, LinkProfile
 from rtc.repair.nack import NackGenerator
 from rtc.repair.reception import Reception
-from rtc.sfu import Node, NodeSettings, Peer, Room, SlotView
+from rtc.sfu import Node, NodeSettings, Peer, Quality, Room, SlotView
 from rtc.transport.batch import Inbox
 from rtc.transport.dtls import SecureTransport
 from rtc.transport.srtp import SrtpSession
@@ -33,6 +33,8 @@ CLIENT_PORT = 40000
 OPUS, VP8, RTX, H264 = 111, 96, 97, 98
 MID_ID, LEVEL_ID, RID_ID, REPAIRED_RID_ID = 4, 5, 6, 7
 CHECK_SECONDS = 1.0
+SIMULCAST = ((1, 480), (2, 1000), (6, 1000))
+"""Packets a frame and bytes a packet of encodings of 180, 360 and 720 lines: 114, 428 and 1,284 kbit/s on the wire."""
 CERTIFICATE = RTCCertificate.generateCertificate()  # one for all clients: making one takes time
 _BODY = struct.Struct(">HI")
 
@@ -86,7 +88,12 @@ class Track:
     plis: list[float] = field(default_factory=list)
     level: int = -20
     wants_keyframe: bool = True
+    active: bool = True
+    """Of simulcast: whether this encoding is sent."""
     payload_type: int = 0
+    frame: int = -1
+    picture: int = field(default_factory=lambda: secrets.randbits(15))
+    tl0: int = field(default_factory=lambda: secrets.randbits(8))
     history: dict[int, RtpPacket] = field(default_factory=dict)
     rtx_sequence: int = 0
 
@@ -116,9 +123,15 @@ class Client(asyncio.DatagramProtocol):
         """By the mid of the slot, in the order of arrival."""
         self.states: list[str] = []
         self.slots: tuple[SlotView, ...] = ()
+        self.qualities: list[tuple[float, tuple[Quality, ...]]] = []
+        self.wanted_encodings: tuple[str, ...] = ()
+        self.obeys = True
+        """Whether encodings that nobody needs are left out."""
         self.speakers: list[tuple[float, tuple[tuple[str, int], ...]]] = []
         self.reports: dict[int, rtcp.SenderReport] = {}
         """The last sender report of each SSRC of the server."""
+        self.reported: defaultdict[str, list[tuple[float, rtcp.SenderReport]]] = defaultdict(list)
+        """All of them with the times when they came, by the mid of the slot."""
         self.refused = 0
         self.peer: Peer
         self.ufrag, self.pwd = "clnt" + secrets.token_hex(4), secrets.token_hex(16)
@@ -155,6 +168,15 @@ class Client(asyncio.DatagramProtocol):
 
     def speakers_changed(self, speakers: tuple[tuple[str, int], ...]) -> None:
         self.speakers.append((self.now, speakers))
+
+    def qualities_changed(self, qualities: tuple[Quality, ...]) -> None:
+        self.qualities.append((self.now, qualities))
+
+    def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
+        self.wanted_encodings = rids
+        for track in self.tracks:
+            if track.mid == mid:
+                track.active = track.rid in rids or not self.obeys
 
     def protection_changed(self, mid: str, depth: int, copies: int) -> None:
         """These clients have no RED."""
@@ -318,6 +340,31 @@ class Client(asyncio.DatagramProtocol):
             await asyncio.sleep(0.04)
         await asyncio.sleep(self.net.rtt)
 
+    async def film_simulcast(self, seconds: float, *, mid: str = "0") -> None:
+        """Send 25 frames a second in all active encodings, as libvpx does: three temporal layers, common key frames."""
+        encodings = [track for track in self.tracks if track.mid == mid]
+        for _ in range(round(seconds / 0.04)):
+            key = any(one.wants_keyframe for one in encodings)
+            for place, one in enumerate(encodings):
+                one.wants_keyframe = False
+                one.frame = 0 if key else one.frame + 1
+                layer, sync = (0, 2, 1, 2)[one.frame % 4], one.frame % 8 in (1, 2, 3)
+                one.picture, one.tl0 = one.picture + 1, one.tl0 + (layer == 0)
+                if one.active and key:
+                    one.keyframes.append(self.now)
+                count, size = SIMULCAST[place]
+                for part in range(count if one.active else 0):
+                    head = bytes([
+                        0x90 if part == 0 else 0x80, 0xE0, 0x80 | one.picture >> 8 & 0x7F, one.picture & 0xFF,
+                        one.tl0 & 0xFF, layer << 6 | sync << 5,
+                    ])
+                    height = (180 << place).to_bytes(2, "little")
+                    frame = bytes([not key, 0, 0, 0x9D, 1, 0x2A, 0, 0]) + height if part == 0 else b""
+                    self.publish_packet(one, head + frame + bytes(size), marker=part == count - 1)
+                one.timestamp += 3600
+            await asyncio.sleep(0.04)
+        await asyncio.sleep(self.net.rtt)
+
     def renew(self, track: int = 0) -> None:
         """Go on with another SSRC, sequence and timestamp: another sender behind the same m-line."""
         one = self.tracks[track]
@@ -377,6 +424,8 @@ class Client(asyncio.DatagramProtocol):
             elif isinstance(packet, rtcp.SenderReport):
                 self.reports[packet.ssrc] = packet
                 mid = self._ssrcs.get(packet.ssrc)
+                if mid is not None:
+                    self.reported[mid].append((self.now, packet))
                 if mid in self._receptions:
                     self._receptions[mid].sender_report(packet.ntp, now=self.now)
 

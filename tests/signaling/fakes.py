@@ -57,7 +57,7 @@ class FakePeer:
     def set_muted(self, publication_id: str, muted: bool) -> None:
         self.room.publications[publication_id].muted = muted
 
-    def watch(self, publications: Any, *, follow: str | None = None) -> None:
+    def watch(self, publications: Any, *, follow: str | None = None, heights: Any = None) -> None:
         self.watched = publications
 
     async def close(self) -> None:

@@ -80,10 +80,21 @@ class Redundancy(Event, tag="redundancy"):
     copies: int = 1
 
 
+class Quality(Event, tag="quality"):
+    """What the visible video slots show of what they could; of no use without a screen."""
+
+
+class Encodings(Event, tag="encodings"):
+    """Of the simulcast encodings of m-line `mid`, only these are of use to anybody now."""
+
+    mid: str
+    rids: tuple[str, ...] = ()
+
+
 class Transport(Event, tag="transport"):
     """State of our media transport as the server sees it."""
 
     state: str
 
 
-MediaEvent = Published | Unpublished | Muted | Slots | Speakers | Redundancy | Transport
+MediaEvent = Published | Unpublished | Muted | Slots | Speakers | Redundancy | Quality | Encodings | Transport
