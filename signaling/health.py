@@ -11,8 +11,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import Metric
 
 from rtc import sfu
+from rtc.sfu.latency import BOUNDS
 from signaling.keys import DIRECTORY, METRICS, NODE, SETTINGS
-from signaling.metrics import counter, gauge
+from signaling.metrics import counter, gauge, histogram
 from signaling.rooms import Directory
 
 KINDS = ("audio", "video")
@@ -94,6 +95,14 @@ def media(statistics: sfu.NodeStatistics) -> Iterator[Metric]:
         yield counter(f"{name}_total", f"RTCP {name.upper()} messages.", ("direction",), directions)
     yield counter("fir_total", "RTCP FIR messages.", ("direction",), [(("in",), feedback.firs_in)])
     yield counter("rtp_resent_packets_total", "Packets sent again on request.", (), [((), feedback.resent)])
+    yield histogram(
+        "forward_latency_seconds", "From the arrival of a datagram to its way out, by the oldest of each batch.",
+        BOUNDS, statistics.forwarding.counts, statistics.forwarding.seconds,
+    )
+    yield gauge(
+        "event_loop_stall_seconds", "Longest time that the event loop was late, over the last minute or two.",
+        Tally({"": statistics.longest_stall}),
+    )
     yield counter(
         "dropped_total", "Datagrams and packets dropped, by reason.", ("reason",),
         [((reason,), count) for reason, count in sorted(statistics.drops.items())],

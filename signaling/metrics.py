@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter as Tally
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from itertools import accumulate
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,7 +19,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 NAMESPACE = "clarion"
@@ -103,6 +104,16 @@ def gauge(name: str, documentation: str, values: Tally[str], label: str = "") ->
     family = GaugeMetricFamily(f"{NAMESPACE}_{name}", documentation, labels=[label] if label else [])
     for value, count in sorted(values.items()):
         family.add_metric([value] if label else [], count)
+    return family
+
+
+def histogram(
+    name: str, documentation: str, bounds: Sequence[float], counts: Sequence[int], total: float
+) -> HistogramMetricFamily:
+    """A histogram, for a collect function: how many in each class, and the sum of all values."""
+    family = HistogramMetricFamily(f"{NAMESPACE}_{name}", documentation)
+    edges = [*map(str, bounds), "+Inf"]
+    family.add_metric([], list(zip(edges, accumulate(counts), strict=True)), total)
     return family
 
 

@@ -81,7 +81,9 @@ class Clarion:
     async def join(self, room: str, *, sends: Sequence[Kind], audio_slots: int = 0, video_slots: int = 0) -> Client:
         """See Sfu."""
         lines = [Line(str(i), kind, secrets.randbits(31)) for i, kind in enumerate(sends)]
-        kinds: list[Kind] = ["audio"] * audio_slots + ["video"] * video_slots
+        audio: list[Kind] = ["audio"] * audio_slots
+        video: list[Kind] = ["video"] * video_slots
+        kinds = audio + video
         lines += [Line(str(len(sends) + i), kind) for i, kind in enumerate(kinds)]
         endpoint = Endpoint(self._certificate, CLIENT_HOST, only_cm=self._whip)
         offer = sdp.write(endpoint.local, lines)

@@ -82,6 +82,7 @@ class Endpoint:
             loop.remove_reader(self.socket)
         if self._dtls.state != "connected":
             raise ConnectionError(f"DTLS is {self._dtls.state}")
+        assert self._dtls._ssl is not None
         self.profile = self._dtls._ssl.get_selected_srtp_profile().decode()
 
     async def close(self) -> None:

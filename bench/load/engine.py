@@ -34,6 +34,7 @@ REPORT_SECONDS = 1.0
 CONSENT_SECONDS = 5.0  # RFC 7675
 CHECK_EVERY = 509  # packets of a leg, one of which is decrypted
 MEMORY = 1 << 21  # packets of a track remembered
+UNSURE_SECONDS = 0.0005  # a call of send that takes longer was interrupted: when it sent is not known
 SETTLE_SECONDS = 0.3  # after the end of a measurement: what is on the way still counts
 
 
@@ -200,9 +201,11 @@ class Engine:
         if track.sent > len(times):
             times = self._sent_at[track.number] = np.concatenate([times, np.zeros_like(times)])
         for i, packet in enumerate(packets, first):
-            times[i] = time.time()
+            before = times[i] = time.time()
             with contextlib.suppress(OSError):
                 send(packet)
+            if time.time() - before > UNSURE_SECONDS:
+                times[i] = np.nan
 
     def _receive(self) -> None:
         arrivals = self._arrivals
@@ -269,10 +272,11 @@ class Engine:
         self._duplicates += int(np.count_nonzero(seen[numbers]))
         seen[numbers] = True
         delays = times[rows] - sent_at[numbers]
-        self._delays.append(delays)
+        timed = ~np.isnan(delays)
+        self._delays.append(delays[timed])
         if self._tracks[leg.track].pace.kind == "video":
             burst = self._tracks[leg.track].pace.burst
-            self._frame_delays.append(delays[numbers % burst == burst - 1])
+            self._frame_delays.append(delays[timed & (numbers % burst == burst - 1)])
 
     def _learn(self, seat: Seat, ssrc: int, row: int, sequence: int, leg: Leg | None) -> Leg | None:
         """Decrypt a packet to see which track it is of, and by how much its numbers are shifted."""

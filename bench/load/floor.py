@@ -24,7 +24,7 @@ from .endpoint import prepared_socket
 from .server import CLIENT_HOST, SERVER_HOST, server_process
 
 SIZES = {"audio": 140, "video": 1136}  # bytes of a datagram: payload, RTP header, extensions, tag
-ROUNDS = 60
+ROUNDS = 40
 ROUND_SECONDS = 0.02  # as often as a packet of audio comes
 FRAME = 8  # packets of a frame of video
 DRAIN_SECONDS = 0.004

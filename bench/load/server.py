@@ -17,6 +17,7 @@ from .sdp import Kind
 SERVER_CORE, GENERATOR_CORE = 0, 1
 NAMESPACE = "clarion-load"
 CLIENT_HOST, SERVER_HOST = "10.77.77.1", "10.77.77.2"
+START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -121,17 +122,16 @@ async def server_process(
     try:
         assert process.stdout is not None
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(START_SECONDS):
                 while not output or ready not in output[-1]:
-                    line = await process.stdout.readline()
-                    if not line:
+                    said = await process.stdout.readline()
+                    if not said:
                         raise RuntimeError(f"{command[0]} did not start:\n{''.join(output)}")
-                    output.append(line.decode(errors="replace"))
+                    output.append(said.decode(errors="replace"))
         except TimeoutError:
             raise RuntimeError(f"{command[0]} did not start:\n{''.join(output)}") from None
-        line = output[-1]
         reading = asyncio.create_task(read(), name="output of the server")
-        yield process.pid, line, output
+        yield process.pid, output[-1], output
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()

@@ -23,6 +23,9 @@ QUIET_SECONDS = 7.0
 CHECK_SECONDS = 30.0
 """How long a peer may take from its offer to its first connectivity check."""
 
+EARLY_PACKETS = 64
+"""Packets kept while DTLS ends, at most: media may overtake the last flight, and a key frame comes first."""
+
 MAX_ADDRESSES = 8
 """Addresses that one peer may be known under at a time: a phone has two, with IPv6 four."""
 
@@ -50,6 +53,7 @@ class Link:
         self._on_state = on_state
         self._addresses: dict[bytes, None] = {}
         self._began: float | None = None
+        self._early: list[tuple[bytes, bytes]] = []
         self._rx: SrtpSession | None = None
         self._tx: SrtpSession | None = None
         self._transport = SecureTransport(
@@ -100,6 +104,18 @@ class Link:
     def receive_dtls(self, datagram: bytes) -> None:
         """Take a DTLS datagram from one of the peer's addresses."""
         self._transport.feed(datagram)
+
+    @property
+    def awaits_keys(self) -> bool:
+        """Whether the handshake is not over yet."""
+        return self._rx is None
+
+    def hold(self, datagram: bytes, source: bytes) -> bool:
+        """Keep a media datagram that came before the keys; False when it is one too many, or not the peer's."""
+        if self.ended or source not in self._addresses or len(self._early) >= EARLY_PACKETS:
+            return False
+        self._early.append((datagram, source))
+        return True
 
     def unprotect(self, inbox: Inbox, i: int, source: bytes, *, is_rtcp: bool, now: float) -> bool:
         """Decrypt a datagram in place; False when it does not authenticate, or nothing can be decrypted yet."""
@@ -186,9 +202,19 @@ class Link:
             self._tx = SrtpSession(self._transport.tx_session)
             self.negotiated_srtp = True
             self._change("connected")
+            self._take_early()
         elif state in ("failed", "closed"):
             self.ended = True
+            self._early.clear()
             self._change("failed" if state == "failed" else "closed")
+
+    def _take_early(self) -> None:
+        early, self._early = self._early, []
+        inbox = Inbox(capacity=1)
+        for datagram, source in early:
+            inbox.rows[0][: len(datagram)] = datagram
+            inbox.received([len(datagram)])
+            self._owner.receive_srtp(inbox, 0, source, now=self._port.now())
 
     def _change(self, state: LinkState) -> None:
         if state == self.state:

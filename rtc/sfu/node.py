@@ -19,6 +19,7 @@ from rtc.transport.udp import UdpSocket, open_udp
 from rtc.wire.sdp import host_candidates
 
 from .counts import MediaCounts
+from .latency import LatencyHistogram, LongestStall
 from .link import Link
 from .port import Port
 from .room import Room
@@ -54,6 +55,10 @@ class NodeStatistics:
     """Datagrams and packets dropped, by reason."""
     states: Counter[str] = field(default_factory=Counter)
     """Peers now, by state of their transport."""
+    forwarding: LatencyHistogram = field(default_factory=LatencyHistogram)
+    """From a datagram's arrival in the kernel to its way out, the waiting in the socket's buffer included."""
+    longest_stall: float = 0.0
+    """Seconds by which the event loop was late at most, over the last minute or two."""
 
 
 class Node:
@@ -67,6 +72,9 @@ class Node:
         self._closing: set[asyncio.Task[None]] = set()
         self._flush_scheduled = False
         self._closed = False
+        self._forwarding = LatencyHistogram()
+        self._stall = LongestStall()
+        self._room_due = self._loop.time() + ROOM_SECONDS
         self._port = Port(
             RTCCertificate.generateCertificate(),
             now=self._loop.time,
@@ -128,7 +136,10 @@ class Node:
 
     def statistics(self) -> NodeStatistics:
         """Count everything now."""
-        found = NodeStatistics(drops=Counter(self._port.drops))
+        found = NodeStatistics(
+            drops=Counter(self._port.drops), forwarding=self._forwarding, longest_stall=self._stall.seconds
+        )
+        found.drops["receive-buffer-full"] += self._socket.overflowed
         found.drops["send-refused"] += self._socket.errors
         found.drops["send-buffer-full"] += self._socket.dropped
         found.drops["too-long"] += self._inbox.truncated
@@ -145,13 +156,18 @@ class Node:
             count = self._socket.receive(self._inbox)
             if count:
                 self._port.receive(self._inbox, count, now=self._loop.time())
+                self._flush()
+                if self._inbox.arrived is not None:
+                    # The oldest of the batch stands for all: none took longer.
+                    self._forwarding.observe(max(0.0, time.time() - self._inbox.arrived), count)
             if count < self._inbox.capacity // 2:  # what came meanwhile rings again
                 break
-        self._flush()
 
     def _tick_rooms(self) -> None:
-        self._room_timer = self._loop.call_later(ROOM_SECONDS, self._tick_rooms)
         now = self._loop.time()
+        self._stall.late(now - self._room_due, now=now)
+        self._room_due = now + ROOM_SECONDS
+        self._room_timer = self._loop.call_later(ROOM_SECONDS, self._tick_rooms)
         for room in self._rooms:
             room.tick(now)
         self._flush()

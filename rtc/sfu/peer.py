@@ -225,6 +225,8 @@ class Peer:
         row = inbox.rows[i]
         size = inbox.sizes[i]
         is_rtcp = size > 1 and 192 <= row[1] <= 223
+        if self._link is not None and self._link.awaits_keys and self._link.hold(bytes(row[:size]), source):
+            return
         if self._link is None or not self._link.unprotect(inbox, i, source, is_rtcp=is_rtcp, now=now):
             self._port.drops["srtcp-refused" if is_rtcp else "srtp-refused"] += 1
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
@@ -42,6 +42,15 @@ class Receiver(Protocol):
         """Ask the peer for what its source misses; False when nothing is left to ask for."""
 
 
+EARLY_SECONDS = 1.0
+"""How long a DTLS datagram is kept whose address has not authenticated: then its sender repeats it."""
+
+EARLY_ADDRESSES = 64
+"""Addresses for which such are kept."""
+
+EARLY_DATAGRAMS = 4
+"""Such of one address: a ClientHello has one or two."""
+
 REBIND_TRIES_PER_SECOND = 200
 """Packets from unknown addresses that are tried on the peer whose SSRC they bear: bounds what forgers can cost."""
 
@@ -80,6 +89,7 @@ class Port:
         self._by_address: dict[bytes, Receiver] = {}
         self._by_ufrag: dict[str, Receiver] = {}
         self._by_ssrc: dict[int, Receiver] = {}
+        self._early: OrderedDict[bytes, list[tuple[float, bytes]]] = OrderedDict()
         self._tries = 0
         self._tries_since = 0.0
 
@@ -133,6 +143,9 @@ class Port:
     def register_address(self, source: bytes, peer: Receiver) -> None:
         """Datagrams from this address, which has authenticated, belong to `peer`."""
         self._by_address[source] = peer
+        for since, datagram in self._early.pop(source, ()):
+            if self.now() - since <= EARLY_SECONDS:
+                peer.receive_dtls(datagram)
 
     def register_ssrc(self, ssrc: int, peer: Receiver) -> None:
         """Packets with this SSRC from an unknown address may be from `peer`."""
@@ -184,11 +197,22 @@ class Port:
         elif 20 <= first <= 63:
             peer = self._by_address.get(source)
             if peer is None:
-                self.drops["dtls-unknown-address"] += 1
+                self._hold(datagram, source, now)
             else:
                 peer.receive_dtls(datagram)
         else:
             self.drops["unknown-protocol"] += 1
+
+    def _hold(self, datagram: bytes, source: bytes, now: float) -> None:
+        """Keep a handshake that overtook the check of its address: its sender would repeat it after a second."""
+        held = self._early.setdefault(source, [])
+        if len(held) < EARLY_DATAGRAMS:
+            held.append((now, datagram))
+        else:
+            self.drops["dtls-unknown-address"] += 1
+        if len(self._early) > EARLY_ADDRESSES:
+            _, forgotten = self._early.popitem(last=False)
+            self.drops["dtls-unknown-address"] += len(forgotten)
 
     def _receive_stun(self, message: bytes, source: bytes, now: float) -> None:
         ufrag = peek_username(message)

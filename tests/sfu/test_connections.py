@@ -11,7 +11,7 @@ from virtual_room import SERVER, Client, Network, network, simulate
 
 from rtc.repair.redundancy import HEADER_BYTES
 from rtc.sfu.link import MAX_ADDRESSES, QUIET_SECONDS
-from rtc.sfu.port import REBIND_TRIES_PER_SECOND
+from rtc.sfu.port import EARLY_ADDRESSES, EARLY_DATAGRAMS, REBIND_TRIES_PER_SECOND
 from rtc.sfu.slot import RESEND_BITRATE, RESEND_BURST_BYTES
 from rtc.transport.ice import SILENCE_SECONDS
 from rtc.wire import rtcp
@@ -218,11 +218,61 @@ def test_forged_packets_from_nowhere_are_tried_so_often_and_counted() -> None:
     simulate(scenario)
 
 
+def test_dtls_from_nowhere_is_kept_for_a_while_and_no_more_than_so_much_of_it() -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            for port in range(EARLY_ADDRESSES + 10):
+                await stranger(b"\x16\xfe\xfd" + bytes(30), EARLY_DATAGRAMS + 1, port=1000 + port)
+            kept = net.node._port._early
+            assert len(kept) == EARLY_ADDRESSES
+            assert all(len(held) == EARLY_DATAGRAMS for held in kept.values())
+            assert net.node.statistics().drops["dtls-unknown-address"] == EARLY_ADDRESSES + 10 + 10 * EARLY_DATAGRAMS
+
+    simulate(scenario)
+
+
+def test_a_handshake_that_overtakes_its_check_is_not_lost() -> None:
+    class Peer:
+        def __init__(self) -> None:
+            self.taken: list[bytes] = []
+
+        def receive_dtls(self, datagram: bytes) -> None:
+            self.taken.append(datagram)
+
+    async def scenario() -> None:
+        async with network() as net:
+            await stranger(b"\x16\xfe\xfdhello", 1, port=7)
+            port = net.node._port
+            (source,) = port._early
+            peer = Peer()
+            port.register_address(source, peer)  # type: ignore[arg-type]
+            assert peer.taken == [b"\x16\xfe\xfdhello"]
+            assert not port._early
+
+    simulate(scenario)
+
+
+def test_media_that_comes_before_the_keys_waits_for_them() -> None:
+    """A publisher may be done with the handshake a moment before the server is, and begins with a key frame."""
+
+    async def scenario() -> None:
+        async with network() as net:
+            listener = await net.join("listener", publish=())
+            speaker = Client(net, "speaker")
+            joining = asyncio.create_task(speaker.join())
+            await speaker.connected.wait()  # the client has its keys; the server's come with its last flight
+            await speaker.speak(0.5)
+            await joining
+            assert len(listener.heard["0"]) == 25
+            assert net.node.statistics().drops["srtp-refused"] == 0
+
+    simulate(scenario)
+
+
 @pytest.mark.parametrize(
     ("datagram", "reason"),
     [
         (b"\x00\x01\x00\x00" + bytes(16), "stun-unknown"),
-        (b"\x16\xfe\xfd" + bytes(30), "dtls-unknown-address"),
         (b"\x80" + bytes(30), "srtp-unknown-address"),
         (b"\x80", "srtp-unknown-address"),
         (b"\x80\xc9\x00", "srtp-unknown-address"),
