@@ -13,6 +13,12 @@ MIN_INTERVAL_SECONDS = 0.02
 INTERVAL_RTTS = 1.1
 """A request is repeated once its answer is overdue by a tenth of a round trip."""
 
+UNHEARD_SHARE = 0.03
+"""Share of round trips in which all requests for a packet may be lost: then the answer comes a round trip later."""
+
+MAX_REQUESTS = 6
+"""Requests for one packet in a round trip at most."""
+
 DEFAULT_RTT_SECONDS = 0.1
 """Assumed until a round trip was measured or a request answered; what libwebrtc assumes."""
 
@@ -26,6 +32,19 @@ class _Missing:
     next_request: float
     requests: int = 0
     requested: float = 0.0
+
+
+def requests_a_round_trip(loss: float) -> int:
+    """How often to ask for a packet until its answer is due, where this share of all packets is lost.
+
+    For senders that answer once in a round trip however often they are asked, as browsers do: then more requests
+    cost nothing but themselves.
+    """
+    requests, unheard = 1, loss
+    while unheard > UNHEARD_SHARE and requests < MAX_REQUESTS:
+        requests += 1
+        unheard *= loss
+    return requests
 
 
 class NackGenerator:
@@ -73,14 +92,15 @@ class NackGenerator:
         if self._highest == sequence:
             self._highest = sequence - 1
 
-    def due(self, *, now: float, rtt: float | None) -> list[int]:
+    def due(self, *, now: float, rtt: float | None, requests: int = 1) -> list[int]:
         """Numbers to ask for now, in order; what has passed its deadline is given up first.
 
-        Without `rtt`, the time that earlier requests took to be answered stands for it.
+        Each is asked for so many `requests` times in a round trip. Without `rtt`, the time that earlier requests took
+        to be answered stands for it.
         """
         if not self._missing:
             return []
-        interval = max(MIN_INTERVAL_SECONDS, INTERVAL_RTTS * (self._answer_seconds if rtt is None else rtt))
+        answer = max(MIN_INTERVAL_SECONDS, INTERVAL_RTTS * (self._answer_seconds if rtt is None else rtt))
         expired = [number for number, missing in self._missing.items() if now - missing.since > self.deadline]
         for number in expired:
             del self._missing[number]
@@ -90,7 +110,7 @@ class NackGenerator:
             if now >= missing.next_request:
                 missing.requests += 1
                 missing.requested = now
-                missing.next_request = now + interval
+                missing.next_request = now + answer / requests
                 wanted.append(number)
         return wanted
 

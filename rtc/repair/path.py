@@ -88,6 +88,16 @@ class ReportedPath:
         """Whether the receiver says itself what it sees: then only that counts, when it comes."""
         return self._told is not None
 
+    def expect(self, loss: float) -> None:
+        """What is sent has changed, so that this share should be lost now: what was reported before says nothing."""
+        self._reported = loss
+        self._blocks.clear()
+
+    @property
+    def loss_after_copies(self) -> float:
+        """Share of packets lately lost of which no copy came either; says nothing of what is repaired by RTX."""
+        return self._reported if self._told is None else self._told[0]
+
     def loss(self, highest: int) -> float:
         """Share lost lately, 0 to 1, by all that the receiver says; `highest` is the extended number sent last."""
         if self._told is not None:

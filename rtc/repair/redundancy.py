@@ -80,7 +80,9 @@ class Protection:
     depth: int = 0
     """Redundant frames in a packet, those before its own."""
     copies: int = 1
-    """How often each datagram is sent, COPY_SPACING_SECONDS apart."""
+    """How often each datagram is sent."""
+    spacing: float = COPY_SPACING_SECONDS
+    """Seconds between two copies."""
 
     @property
     def frames(self) -> int:

@@ -18,7 +18,7 @@ from .group import Group, Layout
 from .packet import CARRIED, SourcePacket
 from .red import SENT_PACKETS, Redundancy, Variant
 from .sender import Sender
-from .slot import Leg, Segment, Slot
+from .slot import Leg, OwnExtensions, Segment, Slot
 from .thinning import Thinning
 
 SCALAR_LEGS = 16
@@ -58,6 +58,8 @@ class Fanout:
         self.packets = 0
         """Packets forwarded since the start, each counted once."""
         self.octets = 0
+        self.late_packets = 0
+        """Those beside them that were lost at first."""
         self._legs: dict[Slot, Leg] = {}
         self._groups: list[Group] | None = []
         self._codec = ""
@@ -168,6 +170,7 @@ class Fanout:
         if self._groups is None:
             self._regroup()
         self._late.put(packet.sequence, True)
+        self.late_packets += 1
         for group in self._groups or ():
             thinning = group.thinning
             plain = thinning is None or (thinning.has_number(packet.sequence) and not thinning.leaves_out(packet))
@@ -212,6 +215,11 @@ class Fanout:
         if leg is not None:
             leg.change_depth(self.highest + 1, slot.depth)
             self._groups = None
+
+    def delay_playout(self, slot: Slot, steps: int) -> None:
+        """From the next packet on, ask this receiver to play so many steps of 10 ms after a packet without delay."""
+        slot.playout_delay = steps
+        self._groups = None
 
     def resend(self, leg: Leg, packet: SourcePacket, sender: Sender, *, now: float) -> None:
         """Send one packet again to one leg: as RTX where agreed (RFC 4588), else exactly as it was."""
@@ -357,7 +365,7 @@ class Fanout:
         self._groups = None
 
     def _regroup(self) -> None:
-        by_treatment: dict[tuple[Layout, Variant, int, Level], list[Leg]] = {}
+        by_treatment: dict[tuple[Layout, OwnExtensions, Variant, Protection, Level], list[Leg]] = {}
         for leg in self._legs.values():
             if not leg.slot.outlet.open:
                 continue
@@ -365,12 +373,11 @@ class Fanout:
             layout = tuple((uri, agreed[uri]) for uri in CARRIED if uri in agreed)
             depth = leg.slot.depth
             variant = (depth, leg.payload_type if depth else 0)
-            by_treatment.setdefault((layout, variant, leg.slot.protection.copies, leg.level), []).append(leg)
+            treatment = layout, leg.own_extensions, variant, leg.slot.protection, leg.level
+            by_treatment.setdefault(treatment, []).append(leg)
         self._groups = [
-            Group(
-                layout, legs[at : at + MAX_GROUP], self._redundancy(variant), copies, legs[0].segment.thinning
-            )
-            for (layout, variant, copies, _), legs in by_treatment.items()
+            Group(layout, legs[at : at + MAX_GROUP], self._redundancy(variant), legs[0].segment.thinning)
+            for (layout, _, variant, _, _), legs in by_treatment.items()
             for at in range(0, len(legs), MAX_GROUP)
         ]
         in_use = {(depth, leg.payload_type) for leg in self._legs.values() for _, depth in leg.depths}
@@ -422,9 +429,9 @@ class Fanout:
         outbox.destinations[start:end] = group.destinations
         outbox.count = end
         sender.failures += protect_equal(group.contexts, outbox, start, size)
-        if group.copies > 1:
+        if group.protection.copies > 1:
             for row_number, leg in enumerate(group.legs, start):
-                sender.copy(row_number, leg.slot.outlet, group.copies, now=now)
+                sender.copy(row_number, leg.slot.outlet, group.protection, now=now)
 
     def _payload(self, group: Group, packet: SourcePacket) -> tuple[bytes, bool]:
         """What this group gets, and whether it is RED."""
@@ -469,5 +476,5 @@ class Fanout:
         outbox.destinations[start] = leg.slot.outlet.destination
         outbox.count = start + 1
         sender.failures += protect_equal([session.context], outbox, start, size)
-        if group.copies > 1:
-            sender.copy(start, leg.slot.outlet, group.copies, now=now)
+        if group.protection.copies > 1:
+            sender.copy(start, leg.slot.outlet, group.protection, now=now)

@@ -31,12 +31,13 @@ class Group:
     """Legs whose packets differ in the fixed header only."""
 
     def __init__(
-        self, layout: Layout, legs: list[Leg], redundancy: Redundancy | None, copies: int, thinning: Thinning | None
+        self, layout: Layout, legs: list[Leg], redundancy: Redundancy | None, thinning: Thinning | None
     ) -> None:
         self.layout = layout
         self.legs = legs
         self.redundancy = redundancy
-        self.copies = copies
+        self.protection = legs[0].slot.protection
+        self.own_extensions = legs[0].own_extensions
         self.thinning = thinning
         # The sessions own the contexts, which must not go while they stand here.
         self.sessions = [session for leg in legs if (session := leg.slot.outlet.session) is not None]
@@ -66,7 +67,8 @@ class Group:
             if len(self._blocks) >= CACHED_BLOCKS:
                 self._blocks.clear()
             ids = dict(self.layout)
-            profile, data = extensions.pack((ids[uri], value) for uri, value in packet.extensions if uri in ids)
+            carried = [(ids[uri], value) for uri, value in packet.extensions if uri in ids]
+            profile, data = extensions.pack([*carried, *self.own_extensions])
             block = _EXTENSION_HEADER.pack(profile, len(data) // 4) + data if data else b""
             self._blocks[packet.extensions] = block
         return block

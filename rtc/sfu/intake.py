@@ -46,7 +46,7 @@ class Intake:
         self._media: dict[str, PublishedMedia] = {}
         self._streams: dict[int, tuple[PublishedMedia, Source]] = {}
         self._clock = SenderClock()
-        self._copies = copies
+        self.copies = copies
         self._uplink = uplink
         self._drops = drops
 
@@ -66,7 +66,7 @@ class Intake:
                 source = before.get((media.mid, rid))
                 if source is None or source.kind != media.kind:
                     source = Source(
-                        media.kind, media.mid, self._clock, copies=self._copies, rid=rid, cadence=cadence
+                        media.kind, media.mid, self._clock, copies=self.copies, rid=rid, cadence=cadence
                     )
                 self.sources[media.mid, rid] = source
         # Browsers name the m-line in the first packets of an SSRC only: what was learned from them stays.

@@ -279,7 +279,9 @@ class Peer:
         self._next_judgement = now + JUDGEMENT_SECONDS
         self._reports.judge(now)
         for source in self.sources:
-            if source.kind == "audio" and source.judge(now=now):
+            if source.kind == "video":
+                self._reports.judge_uplink(source)
+            elif source.judge(now=now):
                 wanted = source.protection.protection
                 self._reports.hurry()
                 self.events.protection_changed(source.mid, wanted.depth, wanted.copies)

@@ -6,6 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
+from rtc.repair import playout
 from rtc.repair.redundancy import HEADER_BYTES, NONE, WINDOW_PACKETS
 from rtc.wire import rtcp
 from rtc.wire.errors import WireError
@@ -13,6 +14,7 @@ from rtc.wire.protection import PathReport, ProtectionRequest, read_application
 
 from .counts import FeedbackCounts
 from .intake import Intake
+from .round_trip import RoundTrip
 from .sender import Sender
 from .slot import Slot
 from .source import Source
@@ -38,8 +40,8 @@ MAX_NACKED = 512
 MAX_ASKED = 256
 """Packets asked for in one NACK: even far apart from each other they fit into a datagram, at 4 bytes each."""
 
-MAX_RTT_SECONDS = 10.0
-"""A longer round trip in a report is nonsense."""
+PLAYOUT_STEP_SECONDS = 0.01
+"""Unit of the playout-delay extension."""
 
 MAX_BLOCKS = 31
 """Report blocks in one packet: its count has five bits."""
@@ -57,8 +59,7 @@ class Reports:
     ) -> None:
         self.ssrc = secrets.randbits(32)
         """Ours, in reports and feedback."""
-        self.rtt: float | None = None
-        """Round trip to the peer in seconds, None until measured."""
+        self._round_trip = RoundTrip(self.ssrc, wall_offset)
         self.counters = FeedbackCounts()
         self.loss = 0.0
         """Worst share lost on the way to this peer in its last reports, 0 to 1."""
@@ -72,6 +73,11 @@ class Reports:
         self._send = send
         self._look_after = look_after
         self._next: float | None = None
+
+    @property
+    def rtt(self) -> float | None:
+        """Round trip to the peer in seconds, None until measured."""
+        return self._round_trip.seconds
 
     def receive(self, data: memoryview, *, now: float) -> None:
         """Take a compound packet from the peer."""
@@ -87,6 +93,8 @@ class Reports:
                 self._report_blocks(packet.reports, by_ssrc, now)
             elif isinstance(packet, rtcp.ReceiverReport):
                 self._report_blocks(packet.reports, by_ssrc, now)
+            elif isinstance(packet, rtcp.ExtendedReport):
+                self._round_trip.receive(packet, now=now)
             elif isinstance(packet, rtcp.Application):
                 self._application(packet, by_ssrc, now)
             elif isinstance(packet, rtcp.GenericNack):
@@ -138,8 +146,9 @@ class Reports:
         self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), feedback]))
 
     def _compounds(self, now: float) -> Iterable[list[rtcp.RtcpPacket]]:
+        told = now + self._round_trip.untold
         received = [
-            s.reception.report(now=now, ceiling=1.0 if s.copies else MAX_LOSS_TOLD[s.kind])
+            s.reception.report(now=told, ceiling=1.0 if s.copies else MAX_LOSS_TOLD[s.kind])
             for s in self._intake.sources.values()
             if s.reception is not None
         ]
@@ -154,6 +163,8 @@ class Reports:
             if source.ssrc is not None and source.kind == "audio" and source.copies
             for wanted in [source.protection.protection]
         ]
+        if blocks or self._round_trip.owes_answer:
+            first.append(self._round_trip.report(now=now))
         reports = [report for report in (self._report_slot(slot, now) for slot in self._slots.values()) if report]
         if len(first) > 2 or blocks or not reports:  # an empty receiver report adds nothing to sender reports
             yield first
@@ -197,17 +208,16 @@ class Reports:
                 continue
             losses.append(block.fraction_lost / 256)
             slot = by_ssrc[block.ssrc]
-            if slot.kind == "audio" and not slot.path.tells and slot.source is not None:
+            if slot.source is None:
+                pass
+            elif slot.kind == "video":
+                slot.path.reported(block, now=now, never_sent=slot.never_sent - slot.source.fanout.late_packets)
+            elif not slot.path.tells:
                 ours = slot.source.fanout.out_of_turn(WINDOW_PACKETS)
                 if slot.path.reported(block, now=now, never_sent=slot.never_sent, out_of_turn=ours) is not None:
                     self._protect(slot, now)
-            if not block.last_sender_report:
-                continue
-            sent = rtcp.middle32(rtcp.ntp_from_seconds(now + self._wall_offset))
-            elapsed = (sent - block.last_sender_report - block.delay_since_last_sender_report) & 0xFFFFFFFF
-            rtt = elapsed * rtcp.DELAY_UNIT
-            if rtt < MAX_RTT_SECONDS:
-                self.rtt = rtt if self.rtt is None else self.rtt + (rtt - self.rtt) / 4
+            if block.last_sender_report:
+                self._round_trip.answered(block.last_sender_report, block.delay_since_last_sender_report, now=now)
         if losses:
             self.loss = max(losses)
 
@@ -248,10 +258,36 @@ class Reports:
         self._next = None if self._next is None else 0.0
 
     def judge(self, now: float) -> None:
-        """Give each slot of audio the redundancy that the path to this peer needs."""
+        """Give each slot the redundancy that the path to this peer needs."""
         for slot in self._slots.values():
-            if slot.kind == "audio" and not slot.path.tells:
+            if slot.kind == "video":
+                self._protect_video(slot, now)
+            elif not slot.path.tells:
                 self._protect(slot, now)
+        losses = [source.loss for source in self._intake.sources.values()]
+        losses += [slot.copies.path_loss for slot in self._slots.values()]
+        # Our own client takes reports for what they are.
+        self._round_trip.judge(0.0 if self._intake.copies else max([self.loss, *losses]))
+
+    def judge_uplink(self, source: Source) -> None:
+        """Note how lossy the path of a source of video is, and how late its repairs are."""
+        source.loss, _ = source.meter.measure()
+        trip = self._round_trip
+        source.repair_seconds = playout.uplink_seconds(source.loss, trip.assumed, answers=trip.tries)
+
+    def _protect_video(self, slot: Slot, now: float) -> None:
+        if slot.source is None or slot.source.fanout.leg(slot) is None:
+            return
+        # NACKs tell nothing of the path here, since they do not wait for the second copy.
+        if slot.copies.reported(slot.path.loss_after_copies, now=now):
+            slot.source.fanout.protect(slot, slot.copies.protection)
+            slot.path.expect(slot.copies.path_loss**slot.protection.copies)
+        trip = self._round_trip
+        downlink = playout.downlink_seconds(
+            slot.copies.path_loss, trip.assumed, copies=slot.protection.copies, requests=trip.tries
+        )
+        if slot.playout.update(slot.source.repair_seconds, downlink, now=now):
+            slot.source.fanout.delay_playout(slot, round(slot.playout.seconds / PLAYOUT_STEP_SECONDS))
 
     def _protect(self, slot: Slot, now: float) -> None:
         leg = None if slot.source is None else slot.source.fanout.leg(slot)

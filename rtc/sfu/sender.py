@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from rtc.repair.redundancy import COPY_SPACING_SECONDS
+from rtc.repair.redundancy import Protection
 from rtc.transport.batch import Outbox
 
 from .slot import Outlet
@@ -35,17 +35,17 @@ class Sender:
             self.flush()
         return self.outbox.count
 
-    def copy(self, row: int, outlet: Outlet, copies: int, *, now: float) -> None:
-        """Send the protected packet of this row again, so that it goes out `copies` times in all, spread in time."""
+    def copy(self, row: int, outlet: Outlet, protection: Protection, *, now: float) -> None:
+        """Send the protected packet of this row again, as often and as late as its protection says."""
         size = int(self.outbox.lengths[row])
         if not size:
             return
         data = bytes(self.outbox.rows[row][:size])
-        for number in range(1, copies):
+        for number in range(1, protection.copies):
             if len(self._delayed) >= MAX_DELAYED:
                 return
             self._order += 1
-            heappush(self._delayed, (now + number * COPY_SPACING_SECONDS, self._order, data, outlet))
+            heappush(self._delayed, (now + number * protection.spacing, self._order, data, outlet))
 
     def send_due(self, *, now: float) -> None:
         """Put the copies whose time has come into the outbox."""

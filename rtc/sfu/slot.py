@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rtc.bucket import TokenBucket
+from rtc.repair.copies import CopiesController
 from rtc.repair.path import ReportedPath
+from rtc.repair.playout import PlayoutDelay
 from rtc.repair.redundancy import MAX_DEPTH, NONE, ProtectionController
 from rtc.transport.srtp import SrtpSession
+from rtc.wire.extensions import MAX_PLAYOUT_DELAY, PLAYOUT_DELAY, pack_playout_delay
 from rtc.wire.layering import EVERYTHING, Level
 from rtc.wire.sdp import Codec
 
@@ -37,6 +40,9 @@ MEMORY_OF_RESENDS = 512
 
 MAX_SEGMENTS = 8
 """Changes of level remembered, for what is sent again: they are a quarter of a second apart, mostly much more."""
+
+OwnExtensions = tuple[tuple[int, bytes], ...]
+"""Ids and values of header extensions that the server itself has something to say in."""
 
 MAX_DEPTHS = 8
 """Changes of RED depth remembered; they are seconds apart, and packets older than 5 s are not sent again."""
@@ -75,6 +81,12 @@ class Slot:
         self.red_payload_type: int | None = None
         self.protection = NONE
         self.controller = ProtectionController()
+        """Of audio."""
+        self.copies = CopiesController()
+        """Of video."""
+        self.playout = PlayoutDelay()
+        self.playout_delay: int | None = None
+        """What the receiver is asked to wait at least, in steps of 10 ms; None: nothing was ever said of it."""
         self.path = ReportedPath()
         self.resend_budget = TokenBucket(RESEND_BITRATE[kind] / 8, RESEND_BURST_BYTES[kind])
         """Bytes that may be sent again."""
@@ -230,6 +242,18 @@ class Leg:
     base_left_out: tuple[int, int] = (0, 0)
     """What its thinning had left out, packets and octets, when this leg came to it."""
     resent: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def own_extensions(self) -> OwnExtensions:
+        """What the server adds to each packet.
+
+        Only where what is sent again has a number of its own (RTX): else it had to be the same to the bit.
+        """
+        slot = self.slot
+        number = slot.extensions.get(PLAYOUT_DELAY)
+        if slot.playout_delay is None or number is None or self.payload_type not in slot.rtx_payload_types:
+            return ()
+        return ((number, pack_playout_delay(slot.playout_delay, MAX_PLAYOUT_DELAY)),)
 
     @property
     def segment(self) -> Segment:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rtc.repair.clock import SenderClock, StreamClock
 from rtc.repair.history import History
 from rtc.repair.keyframes import KeyframeCadence, KeyframeRequester
-from rtc.repair.nack import NackGenerator
+from rtc.repair.nack import NackGenerator, requests_a_round_trip
 from rtc.repair.rates import LayerRates
 from rtc.repair.reception import Reception
 from rtc.repair.redundancy import MAX_COPIES, Frames, LossMeter, ProtectionController
@@ -81,6 +81,10 @@ class Source:
         """Of video, what each layer takes."""
         self.height = 0
         """Of video, pixels of the largest layer; 0 until known."""
+        self.loss = 0.0
+        """Share lately lost on the way from the publisher, before repair, as last judged."""
+        self.repair_seconds = 0.0
+        """By how much what is repaired on that way is late at most."""
         self.copies = copies
         """Whether the publisher can send each packet several times."""
         self.protection = ProtectionController(max_copies=MAX_COPIES if copies else 1)
@@ -168,7 +172,9 @@ class Source:
 
     def missing(self, *, now: float, rtt: float | None) -> list[int]:
         """16-bit sequence numbers to ask the publisher for now."""
-        return [self._numbering.sequence_number(number) for number in self.nack.due(now=now, rtt=rtt)]
+        requests = requests_a_round_trip(self.loss) if self.kind == "video" else 1
+        due = self.nack.due(now=now, rtt=rtt, requests=requests)
+        return [self._numbering.sequence_number(number) for number in due]
 
     def starts_here(self, packet: SourcePacket) -> bool:
         """Whether a listener can begin with this packet: any of audio, the first of a key frame of video."""

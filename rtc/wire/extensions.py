@@ -29,7 +29,7 @@ TWO_BYTE = 0x1000  # profile of the two-byte form, low 4 bits "appbits": ids 1 t
 _STOP = 15  # one-byte id that ends the list (RFC 8285 section 4.2)
 _MAX_LENGTH = 4 * 0xFFFF  # bytes: the length field counts 32-bit words in 16 bits
 _ABS_SEND_TIME_STEPS = 1 << 18  # of a second: 24 bits as 6.18 fixed point
-_MAX_PLAYOUT_DELAY = 0xFFF  # steps of 10 ms
+MAX_PLAYOUT_DELAY = 0xFFF  # steps of 10 ms
 
 
 def iterate(profile: int, data: bytes | bytearray | memoryview) -> Iterator[tuple[int, bytes]]:
@@ -163,7 +163,7 @@ def unpack_transport_cc(value: bytes) -> int:
 
 def pack_playout_delay(minimum: int, maximum: int) -> bytes:
     """Return the bounds of a receiver's playout delay, in steps of 10 ms, 0 to 4095. Raises ValueError."""
-    if not 0 <= minimum <= maximum <= _MAX_PLAYOUT_DELAY:
+    if not 0 <= minimum <= maximum <= MAX_PLAYOUT_DELAY:
         raise ValueError(f"playout delay of {minimum} to {maximum} steps is out of order or range")
     return (minimum << 12 | maximum).to_bytes(3, "big")
 
@@ -172,7 +172,7 @@ def unpack_playout_delay(value: bytes) -> tuple[int, int]:
     """Return (minimum, maximum) in steps of 10 ms. Raises WireError."""
     _require(value, 3)
     both = int.from_bytes(value, "big")
-    minimum, maximum = both >> 12, both & _MAX_PLAYOUT_DELAY
+    minimum, maximum = both >> 12, both & MAX_PLAYOUT_DELAY
     if minimum > maximum:
         raise WireError("playout delay has its minimum above its maximum")
     return minimum, maximum

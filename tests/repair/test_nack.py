@@ -15,6 +15,7 @@ from rtc.repair.nack import (
     MIN_INTERVAL_SECONDS,
     REORDERING_SECONDS,
     NackGenerator,
+    requests_a_round_trip,
 )
 
 
@@ -50,6 +51,15 @@ def test_a_request_is_repeated_when_its_answer_is_overdue(rtt: float | None, int
     assert asked[0] == pytest.approx(REORDERING_SECONDS, abs=0.001)
     waits = [later - earlier for earlier, later in pairwise(asked)]
     assert waits and all(interval - 1e-9 <= wait < interval + 0.0011 for wait in waits)
+
+
+@pytest.mark.parametrize(("loss", "requests"), [(0.0, 1), (0.02, 1), (0.1, 2), (0.3, 3), (0.5, 6), (1.0, 6)])
+def test_where_requests_are_lost_as_well_they_are_repeated_before_an_answer_is_due(loss: float, requests: int) -> None:
+    assert requests_a_round_trip(loss) == requests
+    nack = gap()
+    steps = [step / 1000 for step in range(1000)]
+    asked = [now for now in steps if nack.due(now=now, rtt=0.1, requests=requests)]
+    assert abs(len(asked) - requests / (0.1 * INTERVAL_RTTS)) <= 0.1 * len(asked) + 1
 
 
 def test_without_a_round_trip_the_answers_to_requests_tell_it() -> None:

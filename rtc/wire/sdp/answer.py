@@ -60,6 +60,7 @@ class AnsweredMedia:
     track_id: str = ""
     rids: tuple[str, ...] = ()  # simulcast layers that the server takes
     rtcp_reduced_size: bool = False
+    measures_rtt: bool = False  # receiver reference times (XR) are answered
     sctp_port: int | None = None
     max_message_size: int = 0  # bytes that the server takes
 
@@ -152,6 +153,8 @@ def _data_lines(media: AnsweredMedia) -> list[str]:
 
 def _rtp_lines(media: AnsweredMedia) -> list[str]:
     lines = ["a=rtcp-rsize"] if media.rtcp_reduced_size else []
+    if media.measures_rtt:
+        lines.append("a=rtcp-xr:rcvr-rtt=all")
     for uri, identifier in media.extensions.items():
         direction = media.extension_directions.get(uri)
         lines.append(f"a=extmap:{identifier}{f'/{direction}' if direction else ''} {uri}")

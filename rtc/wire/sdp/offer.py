@@ -73,6 +73,7 @@ class OfferedMedia:
     stream_id: str = ""  # MediaStream of a=msid; "" for none
     track_id: str = ""
     rtcp_reduced_size: bool = False  # RFC 5506
+    measures_rtt: bool = False  # with XR where it only receives (RFC 3611 section 5.1: rcvr-rtt)
     sctp_port: int | None = None  # application only
     max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE  # bytes; 0 is no limit
 
@@ -226,6 +227,7 @@ def _read_rtp(common: OfferedMedia, section: Section, where: str) -> OfferedMedi
         rtx_ssrcs=rtx_ssrcs,
         rids=_read_rids(section, where),
         rtcp_reduced_size=section.has("rtcp-rsize"),
+        measures_rtt=any("rcvr-rtt=" in value for value in section.all("rtcp-xr")),
     )
 
 

@@ -158,6 +158,7 @@ def answer_media(
         track_id=track_id if sends else "",
         rids=tuple(rid for rid in offered.rids if rids is None or rid in rids) if receives else (),
         rtcp_reduced_size=offered.rtcp_reduced_size,
+        measures_rtt=offered.measures_rtt,
     )
 
 

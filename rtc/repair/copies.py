@@ -1,0 +1,49 @@
+"""How often each packet of video is sent to one receiver, from what it loses.
+
+A second copy is the same datagram, which a receiver's replay check takes once (RFC 3711 3.3.2): every client of any
+kind profits, without a word in the SDP, and half of what NACK would have to repair a round trip later is there at once.
+"""
+
+from __future__ import annotations
+
+from rtc.repair.redundancy import NONE, Protection
+
+SPACING_SECONDS = 0.012
+"""Between two copies: bursts of losses are past, and the copy is there before NACK could bring another."""
+
+COPY_FROM_LOSS = 0.15
+"""Share lost on the path from which all is sent twice; with less, NACK is as good and costs less."""
+
+COPY_UNTIL_LOSS = 0.1
+"""Below this share it is sent once again."""
+
+HOLD_SECONDS = 4.0
+"""For as long the loss must have been low before that."""
+
+FALL = 0.1
+"""Weight of a new figure that is lower than those before: reports waver, since they tell of some two seconds each."""
+
+
+class CopiesController:
+    """Follows the reports of one receiver of video."""
+
+    def __init__(self) -> None:
+        self.protection = NONE
+        self.path_loss = 0.0
+        """Share lost on the path, whatever is done against it: rises at once, falls slowly."""
+        self._low_since: float | None = None
+
+    def reported(self, loss: float, *, now: float) -> bool:
+        """Take a report (share of packets lost of which no copy came); True when the protection has changed."""
+        before = self.protection
+        path = loss ** (1 / before.copies)
+        path = self.path_loss = max(path, self.path_loss + FALL * (path - self.path_loss))
+        if path >= COPY_FROM_LOSS:
+            self.protection = Protection(copies=2, spacing=SPACING_SECONDS)
+        if path >= COPY_UNTIL_LOSS:
+            self._low_since = None
+        elif self._low_since is None:
+            self._low_since = now
+        elif now - self._low_since >= HOLD_SECONDS:
+            self.protection = NONE
+        return self.protection != before

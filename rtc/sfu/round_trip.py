@@ -1,0 +1,75 @@
+"""The round trip to one peer: measured here, and told to it (RFC 3550 6.4.1, RFC 3611 4.4 and 4.5)."""
+
+from __future__ import annotations
+
+from rtc.repair.nack import DEFAULT_RTT_SECONDS
+from rtc.wire import rtcp
+
+MAX_RTT_SECONDS = 10.0
+"""A longer round trip in a report is nonsense."""
+
+LOSSY_TRIES = 2
+"""A browser sends nothing again, and asks for nothing again, within the round trip that it measures. On a lossy path
+it is told that a part of the round trip is our delay, so that it tries so many times in the time of one."""
+
+LOSSY_SHARE = 0.03
+"""Share lost from which a path counts as lossy."""
+
+MAX_ASKERS = 31
+"""SSRCs whose times are answered in one report."""
+
+
+class RoundTrip:
+    """Who only sends or only receives has no reports to measure it by: both ends send their time (XR) and answer it."""
+
+    def __init__(self, ssrc: int, wall_offset: float) -> None:
+        self.seconds: float | None = None
+        """As measured here; None until then."""
+        self.tries = 1
+        """How often the peer asks or answers in a round trip: see LOSSY_TRIES."""
+        self._ssrc = ssrc
+        self._wall_offset = wall_offset
+        self._asked: dict[int, tuple[int, float]] = {}
+
+    @property
+    def assumed(self) -> float:
+        """Seconds: as measured, or what is likely."""
+        return DEFAULT_RTT_SECONDS if self.seconds is None else self.seconds
+
+    @property
+    def untold(self) -> float:
+        """Seconds of it that are told as our delay."""
+        return (self.seconds or 0.0) * (1 - 1 / self.tries)
+
+    @property
+    def owes_answer(self) -> bool:
+        """Whether the peer has sent its time since the last report."""
+        return bool(self._asked)
+
+    def judge(self, loss: float) -> None:
+        """The path to or from the peer loses this share."""
+        self.tries = LOSSY_TRIES if loss >= LOSSY_SHARE else 1
+
+    def answered(self, sent: int, delay: int, *, now: float) -> None:
+        """The peer reports `middle32` of the time that we sent it, and its own delay in 1/65536 s."""
+        elapsed = (rtcp.middle32(rtcp.ntp_from_seconds(now + self._wall_offset)) - sent - delay) & 0xFFFFFFFF
+        rtt = elapsed * rtcp.DELAY_UNIT
+        if rtt < MAX_RTT_SECONDS:
+            self.seconds = rtt if self.seconds is None else self.seconds + (rtt - self.seconds) / 4
+
+    def receive(self, packet: rtcp.ExtendedReport, *, now: float) -> None:
+        """Take the peer's time, and its answer to ours."""
+        for one in packet.delays:
+            if one.ssrc == self._ssrc:
+                self.answered(one.last_receiver_report, one.delay, now=now)
+        if packet.ntp is not None and (packet.ssrc in self._asked or len(self._asked) < MAX_ASKERS):
+            self._asked[packet.ssrc] = (rtcp.middle32(packet.ntp), now)
+
+    def report(self, *, now: float) -> rtcp.ExtendedReport:
+        """Our time, and answers to the peer's."""
+        delays = tuple(
+            rtcp.DelaySinceLastReport(ssrc, time, min(round((now - at + self.untold) / rtcp.DELAY_UNIT), 0xFFFFFFFF))
+            for ssrc, (time, at) in self._asked.items()
+        )
+        self._asked.clear()
+        return rtcp.ExtendedReport(self._ssrc, rtcp.ntp_from_seconds(now + self._wall_offset), delays)
