@@ -93,7 +93,7 @@ def test_when_the_loss_is_over_the_delay_and_the_copies_go() -> None:
             await camera.film30(6, packets=3)
             assert viewer.playout_delays and viewer.refused, "copies are refused as replays"
             net.shape()
-            await camera.film30(30, packets=3)
+            await camera.film30(60, packets=2)
             refused = viewer.refused
             await camera.film30(2, packets=3)
             assert viewer.playout_delays[-1] == 0 and viewer.refused == refused
