@@ -9,17 +9,32 @@ import structlog
 from aiohttp import web
 
 from rtc import sfu
-from signaling import health, pages, protocol, tokens, websocket, whip
+from signaling import api, health, pages, protocol, tokens, websocket, whip
 from signaling.broadcasts import Broadcasts
 from signaling.calls.exchange import Exchange
 from signaling.chat import Chat, ChatLimits
 from signaling.config import Settings
-from signaling.keys import BROADCASTS, CHAT, DATABASE, DIRECTORY, EXCHANGE, METRICS, NODE, SESSIONS, SETTINGS
+from signaling.governance.office import Office
+from signaling.keys import (
+    BROADCASTS,
+    CHAT,
+    DATABASE,
+    DIRECTORY,
+    DOORS,
+    EXCHANGE,
+    METRICS,
+    NODE,
+    OFFICE,
+    SESSIONS,
+    SETTINGS,
+)
+from signaling.members import RefusedError
 from signaling.metrics import Metrics
-from signaling.rooms import Directory, Limits, RefusedError
+from signaling.rooms import Directory, Limits
+from signaling.security.doors import Doors
 from signaling.security.middleware import middlewares
 from signaling.session import Sessions
-from signaling.store import calls, messages, sessions
+from signaling.store import audit, calls, charters, messages, outbox, reports, revocations, sessions
 from signaling.store.database import Database
 from signaling.store.messages import Messages
 from signaling.store.sessions import StoredSessions
@@ -27,7 +42,10 @@ from signaling.store.sessions import StoredSessions
 MAX_BODY_BYTES = 256 * 1024
 """Longest body of an HTTP request: an SDP offer, as in `signaling.protocol`."""
 
-SCHEMAS = (messages.SCHEMA, sessions.SCHEMA, calls.SCHEMA)
+SCHEMAS = (
+    messages.SCHEMA, sessions.SCHEMA, calls.SCHEMA, charters.SCHEMA,
+    audit.SCHEMA, reports.SCHEMA, revocations.SCHEMA, outbox.SCHEMA,
+)
 """The tables of every module that keeps something."""
 
 HOUR = 3600.0
@@ -44,10 +62,12 @@ def create_app(settings: Settings, *, start_node: StartNode | None = None) -> we
     app = web.Application(middlewares=middlewares(settings), client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
     app[METRICS] = Metrics()
+    app[DOORS] = Doors()
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_media(start_node or sfu.Node.start))
     app.on_shutdown.append(_shut_down)
     app.router.add_get("/ws", websocket.handle)
+    api.setup(app)
     health.setup(app)
     pages.setup(app)
     whip.setup(app)
@@ -79,7 +99,11 @@ def _media(start_node: StartNode) -> Callable[[web.Application], AsyncIterator[N
         )
         limits = Limits(settings.max_rooms, settings.max_participants, settings.max_participants_per_room)
         app[NODE] = node
-        app[DIRECTORY] = Directory(node, limits, metrics, ice_servers=_ice_servers(settings))
+        app[OFFICE] = office = await Office.open(settings, app[DATABASE], metrics)
+        app[DIRECTORY] = Directory(
+            node, limits, metrics, ice_servers=_ice_servers(settings),
+            charters=office.charters, journal=office.journal, reports=office.reports, vouched=not settings.open,
+        )
         app[SESSIONS] = Sessions(
             StoredSessions(app[DATABASE]), metrics, resume_seconds=settings.resume_seconds
         )
@@ -94,7 +118,12 @@ def _media(start_node: StartNode) -> Callable[[web.Application], AsyncIterator[N
         try:
             await _restore(app)
             await call_log.end_interrupted()
-            async with metrics.sampling(), app[CHAT].forgetting(settings.message_hours * HOUR):
+            rooms = app[DIRECTORY].rooms
+            async with (
+                metrics.sampling(),
+                app[CHAT].forgetting(settings.message_hours * HOUR),
+                office.working(lambda: list(rooms), vouched=not settings.open),
+            ):
                 yield
         finally:
             app[EXCHANGE].close()

@@ -12,8 +12,9 @@ from typing import Literal
 
 from rtc.wire.sdp import Offer, SdpError, parse_offer, refused_mids
 from signaling import protocol
+from signaling.members import LeaveReason, Member, RefusedError
 from signaling.protocol import Event, Source
-from signaling.rooms import Directory, LeaveReason, Member, RefusedError
+from signaling.rooms import Directory
 from signaling.tokens import Grants
 
 BroadcastKind = Literal["whip", "whep"]
@@ -140,6 +141,7 @@ class Broadcasts:
             member, offer, kind=kind, token=token, participant=participant, ended=self.end
         )
         member.emit = broadcast.take
+        member.dismiss = lambda reason: self.end(broadcast, "closed" if reason == "ended" else "removed")
         self._broadcasts[broadcast.id] = broadcast
         self._idle.clear()
         if publishes:

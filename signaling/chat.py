@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +15,8 @@ import structlog
 
 from rtc.bucket import TokenBucket
 from signaling import protocol
-from signaling.rooms import Directory, Member, RefusedError, SignallingRoom
+from signaling.members import Member, RefusedError
+from signaling.rooms import Directory, SignallingRoom
 from signaling.store.interface import Author, KeyConflictError, MessageStore, NewMessage, StoreError
 
 BURST_SECONDS = 10.0
@@ -31,6 +33,9 @@ MAX_PAGE = 200
 """Messages in an answer to `history`."""
 MAX_PAGE_BYTES = 128 * 1024
 """JSON of the messages in such an answer, an eighth of what a session keeps."""
+
+ADMINISTRATOR = "Administrator"
+"""The name over messages that come through the API."""
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
@@ -126,6 +131,22 @@ class Chat:
         if not appended.repeated:
             self._deliver(room.name, appended.message)
         return protocol.Reply(re=command.id, number=appended.message.number, at=appended.message.at)
+
+    async def announce(self, room: str, identity: str, content: protocol.Content) -> protocol.ChatMessage:
+        """Store a message of an administrator, who is in no room, and tell everybody in `room`.
+
+        Raises RefusedError and StoreError.
+        """
+        encoded = msgspec.json.encode(content)
+        if len(encoded) > self._limits.message_bytes:
+            raise RefusedError("too-large", f"A message has at most {self._limits.message_bytes} bytes.")
+        new = NewMessage(
+            room=room, key=secrets.token_urlsafe(12), at=self._clock(), sender=Author("", identity, ADMINISTRATOR),
+            to=None, content=encoded, last=await self.open(room),
+        )
+        appended = await self._store.append(new)
+        self._deliver(room, appended.message)
+        return appended.message
 
     async def history(self, member: Member, command: protocol.History) -> protocol.Reply:
         """What was sent before. Raises RefusedError."""

@@ -9,7 +9,8 @@ from typing import assert_never
 from signaling import protocol
 from signaling.calls.exchange import Line
 from signaling.chat import Chat
-from signaling.rooms import Member, RefusedError
+from signaling.governance import acts
+from signaling.members import Member, RefusedError
 from signaling.session import Party
 
 
@@ -39,7 +40,7 @@ def _in_room(
         ):
             raise RefusedError("bad-state", "This session is in a room; calling a person needs a line.")
         case _:
-            assert_never(command)
+            return acts.carry_out(member, command)
 
 
 def _media(member: Member, command: protocol.MediaCommand) -> protocol.Reply:

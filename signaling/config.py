@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import json
 import ssl
@@ -106,6 +107,16 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Bearer token for /metrics; empty: open where no secret is set, and closed otherwise.",
     )
+    webhook_urls: CommaList = Field(
+        (), description="Addresses that are told what happens in rooms, comma between: see docs/governance.md."
+    )
+    webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Secret that signs webhooks, whsec_ and 24 to 64 bytes in Base64 (Standard Webhooks).",
+    )
+    audit_days: float = Field(
+        90.0, gt=0, le=3660, description="How long the audit log and reports are kept, in days."
+    )
     whip_lenient_patch: bool = Field(
         False, description="Take WHIP and WHEP candidates without If-Match, as some players send them: true or false."
     )
@@ -115,7 +126,7 @@ class Settings(BaseSettings):
         '[{"urls": ["turn:..."], "username": "", "credential": ""}].',
     )
 
-    @field_validator("public_ips", "allowed_origins", "trusted_proxies", mode="before")
+    @field_validator("public_ips", "allowed_origins", "trusted_proxies", "webhook_urls", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -169,6 +180,27 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is no origin: scheme and host only, such as https://example.org")
         return tuple(origin.lower() for origin in value)
 
+    @field_validator("webhook_urls")
+    @classmethod
+    def _receivers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            scheme, separator, rest = url.partition("://")
+            if scheme not in {"http", "https"} or not separator or not rest.strip("/"):
+                raise ValueError(f"{url!r} is no address to send webhooks to: it begins with https:// or http://")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _webhook_key(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        try:
+            key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if text and not 24 <= len(key) <= 64:
+            raise ValueError("this must be whsec_ and 24 to 64 bytes in Base64")
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _url(cls, value: str) -> str:
@@ -188,6 +220,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"serving on {self.http_host} without a secret would let anyone on the network in. "
                 "Set CLARION_SECRET (`openssl rand -hex 32` makes one), or serve on 127.0.0.1"
+            )
+        if self.webhook_urls and not self.webhook_secret.get_secret_value():
+            raise ValueError(
+                "CLARION_WEBHOOK_URLS needs CLARION_WEBHOOK_SECRET, or receivers could not tell webhooks from "
+                "forgeries; `echo whsec_$(openssl rand -base64 32)` makes one"
             )
         if not is_address(self.media_host):
             raise ValueError(

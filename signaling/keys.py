@@ -9,8 +9,10 @@ from signaling.broadcasts import Broadcasts
 from signaling.calls.exchange import Exchange
 from signaling.chat import Chat
 from signaling.config import Settings
+from signaling.governance.office import Office
 from signaling.metrics import Metrics
 from signaling.rooms import Directory
+from signaling.security.doors import Doors
 from signaling.session import Sessions
 from signaling.store.database import Database
 
@@ -18,8 +20,10 @@ SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 NODE: web.AppKey[sfu.Node] = web.AppKey("node", sfu.Node)
 DIRECTORY: web.AppKey[Directory] = web.AppKey("directory", Directory)
+DOORS: web.AppKey[Doors] = web.AppKey("doors", Doors)
 SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions", Sessions)
 BROADCASTS: web.AppKey[Broadcasts] = web.AppKey("broadcasts", Broadcasts)
 CHAT: web.AppKey[Chat] = web.AppKey("chat", Chat)
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
+OFFICE: web.AppKey[Office] = web.AppKey("office", Office)
 EXCHANGE: web.AppKey[Exchange] = web.AppKey("exchange", Exchange)

@@ -46,6 +46,9 @@ class Metrics:
             "ws_send_queue_depth", "Events waiting for a WebSocket when one is added.", QUEUE_BUCKETS
         )
         self.rate_limited = self._counter("rate_limited_total", "Refused for coming too fast.", "rule")
+        self.webhook_deliveries = self._counter(
+            "webhook_deliveries_total", "Attempts to deliver a webhook, by result.", "result"
+        )
         self.loop_lag = self._histogram("event_loop_lag_seconds", "How late timers run.", LAG_BUCKETS)
         self.draining = Gauge(
             "draining", "1 while the server is about to stop.", namespace=NAMESPACE, registry=self.registry

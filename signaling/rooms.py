@@ -4,42 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
 from rtc import sfu
-from rtc.bucket import TokenBucket
 from signaling import protocol
+from signaling.governance.charters import Charters
+from signaling.governance.facts import Fact, Happening, Journal
+from signaling.governance.lobby import Lobby, Place
+from signaling.governance.policy import Policy, with_role
+from signaling.members import LeaveReason, Member, RefusedError, discard
 from signaling.metrics import Metrics
 from signaling.names import InvalidNameError, participant_name, room_name
-from signaling.protocol import ErrorCode, Event, Source, TransportState
+from signaling.protocol import Event
 from signaling.store.interface import MemberKind, SessionRecord
+from signaling.store.reports import Reports
 from signaling.tokens import Grants
 
 EMPTY_ROOM_SECONDS = 10.0
 """How long an empty room is kept: somebody who reloads the page returns to the same one."""
-SPEAKERS_SECONDS = 0.2
-"""Shortest time between two `speakers` events of one participant."""
-
-MAX_WATCHED = 500
-"""Publications that one participant may name in `watch`."""
-
-LeaveReason = Literal["left", "timeout", "removed", "closed"]
 
 log = structlog.get_logger()
-
-
-class RefusedError(Exception):
-    """A wish of a participant that cannot be granted; the text is for that participant."""
-
-    def __init__(self, code: ErrorCode, message: str, *, retry_after: float = 0.0) -> None:
-        super().__init__(message)
-        self.code = code
-        self.retry_after = retry_after
-        """Seconds after which it may be granted; 0: never, or nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,245 +41,12 @@ class Limits:
     members_per_room: int
 
 
-def _discard(event: Event) -> None:
-    """Nobody listens."""
-
-
-class Member:
-    """Somebody in a room: a participant, or a hidden viewer. Receives the events of its SFU peer."""
-
-    def __init__(
-        self,
-        room: SignallingRoom,
-        name: str,
-        *,
-        kind: MemberKind,
-        grants: Grants,
-        emit: Callable[[Event], None],
-        participant_id: str = "",
-    ) -> None:
-        self.id = participant_id or secrets.token_urlsafe(6)
-        self.room = room
-        self.name = name
-        self.kind: MemberKind = kind
-        self.grants = grants
-        self.hidden = grants.hidden or kind == "whep"
-        self.connected = True
-        self.emit = emit
-        """Takes every event for this member; must neither block nor raise."""
-        self.left = False
-        self.publications: dict[str, protocol.Publication] = {}
-        self.slots: tuple[protocol.SlotAssignment, ...] = ()
-        """What the slots carry, as the member was told last or is about to be."""
-        self.sends: TokenBucket | None = None
-        """Paces the messages of this member, from the first on."""
-        self.transport: TransportState = "new"
-        self._has_connected = False
-        self.joined_at = asyncio.get_running_loop().time()
-        self._mids: dict[str, str] = {}
-        self._slots_due = False
-        self._speakers: tuple[protocol.Speaker, ...] = ()
-        self._speakers_sent: tuple[protocol.Speaker, ...] = ()
-        self._speakers_timer: asyncio.TimerHandle | None = None
-        self.peer: sfu.Peer = room.media.join(
-            self.id,
-            self,
-            can_publish=grants.can_publish,
-            can_subscribe=grants.can_subscribe,
-            any_srtp=kind in {"whip", "whep"},  # they do not try twice
-            sends_copies=kind == "python",  # ours; no browser can
-        )
-
-    def view(self) -> protocol.Participant:
-        """This member as the others see it."""
-        kind: protocol.ParticipantKind = "whip" if self.kind == "whep" else self.kind
-        return protocol.Participant(
-            id=self.id, name=self.name, kind=kind, connected=self.connected,
-            publications=tuple(self.publications.values()),
-        )
-
-    @property
-    def place(self) -> str:
-        """The room, for the log."""
-        return self.room.name
-
-    @property
-    def permissions(self) -> protocol.Permissions:
-        """What this member may do."""
-        return protocol.Permissions(
-            can_publish=self.grants.can_publish and not self.hidden,
-            can_subscribe=self.grants.can_subscribe,
-            can_publish_data=self.grants.can_publish_data and not self.hidden,
-            room_admin=self.grants.room_admin,
-        )
-
-    # --- as a party of a session (signaling.session.Party) ------------------------------------------------
-
-    def greeting(self, secret: str, resume_seconds: float) -> protocol.Joined:
-        """How everything stands for this member; without the secret of the session, as a snapshot."""
-        room = self.room
-        return protocol.Joined(
-            room=room.name,
-            session=secret,
-            you=self.view(),
-            participants=room.others(self),
-            permissions=self.permissions,
-            ice_servers=room.directory.ice_servers,
-            resume_seconds=resume_seconds,
-            last_message=room.last_message,
-            snapshot=not secret,
-            slots=self.slots,
-        )
-
-    def record(self, secret_hash: bytes) -> SessionRecord:
-        """What a restarted server needs to take this member in again."""
-        return SessionRecord(secret_hash, self.id, self.name, self.kind, self.grants)
-
-    def set_connected(self, connected: bool) -> None:
-        """The signalling connection was lost or came back; the others are told."""
-        self.room.directory.set_connected(self, connected)
-
-    def leave(self, reason: LeaveReason) -> None:
-        """Leave the room; the others are told."""
-        self.room.directory.leave(self, reason)
-
-    # --- what the member wants ----------------------------------------------------------------------------
-
-    def answer(self, offer_sdp: str, *, whole: bool = False) -> str:
-        """The SDP answer to an offer, with `whole` all of it or nothing. Raises RefusedError."""
-        try:
-            answer = self.peer.answer(offer_sdp, whole=whole)
-        except ValueError as error:
-            raise RefusedError("bad-sdp", str(error)) from error
-        # An m-line that the new offer stops sends no more: the media room has withdrawn what it carried.
-        for publication_id in self.publications.keys() - self.room.media.publications.keys():
-            self._withdrawn(publication_id)
-        return answer
-
-    def publish(self, mid: str, source: Source, *, muted: bool = False) -> protocol.Publication:
-        """Offer the track of m-line `mid` to the room. Raises RefusedError."""
-        if not self.grants.can_publish or self.hidden:
-            raise RefusedError("not-permitted", "You may not publish in this room.")
-        if mid in self._mids.values():
-            raise RefusedError("bad-state", f"The m-line {mid!r} is published already.")
-        publication_id = secrets.token_urlsafe(6)
-        try:
-            media = self.peer.publish(mid, publication_id=publication_id, muted=muted)
-        except LookupError as error:
-            raise RefusedError("not-found", f"The last offer has no m-line {mid!r} that sends.") from error
-        kind: protocol.Kind = "audio" if media.kind == "audio" else "video"
-        if (kind == "audio") != (source in {"microphone", "screen-audio"}):
-            self.peer.unpublish(publication_id)
-            raise RefusedError("bad-state", f"The m-line {mid!r} carries {kind}, which is no {source}.")
-        publication = protocol.Publication(id=publication_id, kind=kind, source=source, muted=muted)
-        self.publications[publication_id] = publication
-        self._mids[publication_id] = mid
-        self.room.tell_others(self, protocol.Published(participant=self.id, publication=publication))
-        return publication
-
-    def unpublish(self, publication_id: str) -> None:
-        """Withdraw a publication. Raises RefusedError."""
-        self._own(publication_id)
-        self.peer.unpublish(publication_id)
-        self._withdrawn(publication_id)
-
-    def mute(self, publication_id: str, muted: bool) -> None:
-        """Mute or unmute a publication. Raises RefusedError."""
-        publication = self._own(publication_id)
-        self.peer.set_muted(publication_id, muted)
-        if publication.muted != muted:
-            self.publications[publication_id] = protocol.Publication(
-                id=publication.id, kind=publication.kind, source=publication.source, muted=muted
-            )
-            self.room.tell_others(
-                self, protocol.Muted(participant=self.id, publication=publication_id, muted=muted)
-            )
-
-    def watch(
-        self, publications: Sequence[str] | None, *, follow: str | None = None, heights: Mapping[str, int] | None = None
-    ) -> None:
-        """Choose what the video slots carry: see `rtc.sfu.Peer.watch`. Raises RefusedError."""
-        if max(len(publications or ()), len(heights or ())) > MAX_WATCHED:
-            raise RefusedError("too-large", f"More than {MAX_WATCHED} publications cannot be watched.")
-        self.peer.watch(publications, follow=follow, heights=heights)
-
-    # --- events of the media (rtc.sfu.PeerEvents) ---------------------------------------------------------
-
-    def transport_changed(self, state: TransportState) -> None:
-        """The media transport of this member has changed."""
-        if state == "connected" and not self._has_connected:
-            self._has_connected = True
-            self.room.metrics.join_duration.observe(asyncio.get_running_loop().time() - self.joined_at)
-        self.transport = state
-        self.emit(protocol.Transport(state=state))
-
-    def slots_changed(self, slots: tuple[sfu.SlotView, ...]) -> None:
-        """The slots of this member carry something else now; told after what else has just happened."""
-        if not self._slots_due:
-            self._slots_due = True
-            asyncio.get_running_loop().call_soon(self._tell_slots)
-        self.slots = tuple(
-            protocol.SlotAssignment(mid=slot.mid, publication=slot.publication, participant=slot.participant)
-            for slot in slots
-        )
-
-    def qualities_changed(self, qualities: tuple[sfu.Quality, ...]) -> None:
-        """The video slots of this member show more or less of what they could."""
-        self.emit(protocol.Quality(slots=tuple(
-            protocol.SlotQuality(mid=each.mid, paused=each.paused, limit=each.limit) for each in qualities
-        )))
-
-    def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
-        """Other simulcast encodings of m-line `mid` of this member are of use to anybody."""
-        self.emit(protocol.Encodings(mid=mid, rids=rids))
-
-    def protection_changed(self, mid: str, depth: int, copies: int) -> None:
-        """The server wants m-line `mid` of this member sent with more or less redundancy."""
-        self.emit(protocol.Redundancy(mid=mid, depth=depth, copies=copies))
-
-    def speakers_changed(self, speakers: tuple[tuple[str, int], ...]) -> None:
-        """Others are speaking now; passed on at once, or `SPEAKERS_SECONDS` after the last time."""
-        self._speakers = tuple(protocol.Speaker(participant=who, level=level) for who, level in speakers)
-        if self._speakers_timer is None:
-            self._tell_speakers()
-
-    # --- inside -------------------------------------------------------------------------------------------
-
-    def _tell_slots(self) -> None:
-        self._slots_due = False
-        self.emit(protocol.Slots(slots=self.slots))
-
-    def _tell_speakers(self) -> None:
-        self._speakers_timer = None
-        if self.left or self._speakers == self._speakers_sent:
-            return
-        self._speakers_sent = self._speakers
-        self._speakers_timer = asyncio.get_running_loop().call_later(SPEAKERS_SECONDS, self._tell_speakers)
-        self.emit(protocol.Speakers(speakers=self._speakers))
-
-    def _own(self, publication_id: str) -> protocol.Publication:
-        try:
-            return self.publications[publication_id]
-        except KeyError:
-            raise RefusedError("not-found", "You have no such publication.") from None
-
-    def _withdrawn(self, publication_id: str) -> None:
-        del self.publications[publication_id]
-        del self._mids[publication_id]
-        self.room.tell_others(self, protocol.Unpublished(participant=self.id, publication=publication_id))
-
-    def stop(self) -> None:
-        """The member has left: no event comes any more."""
-        self.left = True
-        self.emit = _discard
-        if self._speakers_timer:
-            self._speakers_timer.cancel()
-
-
 class SignallingRoom:
     """A room: its members, in the order they came, and its media."""
 
-    def __init__(self, name: str, directory: Directory, media: sfu.Room, metrics: Metrics) -> None:
+    def __init__(
+        self, name: str, directory: Directory, media: sfu.Room, metrics: Metrics, policy: Policy
+    ) -> None:
         self.name = name
         self.directory = directory
         self.media = media
@@ -298,6 +55,35 @@ class SignallingRoom:
         self.last_message = 0
         """Number of the last message that was told."""
         self.closing: asyncio.TimerHandle | None = None
+        self.policy = policy
+        self.id = policy.charter.meeting or secrets.token_urlsafe(6)
+        """Of this meeting: the next one under the same name has another."""
+        self.lobby = Lobby(self._tell_lobby)
+
+    @property
+    def hosts(self) -> list[Member]:
+        """The hosts who are here, those first who came first."""
+        return [member for member in self.members.values() if member.grants.room_admin]
+
+    def note(
+        self, what: Happening, member: Member | None = None, publication: protocol.Publication | None = None,
+        **detail: str | float,
+    ) -> None:
+        """Something has happened here: into the records."""
+        who = member.person if member else None
+        self.directory.journal.note(
+            Fact(what, self.directory.clock(), self.name, self.id, who, publication=publication, detail=detail)
+        )
+
+    def tell(self, event: Event) -> None:
+        """Send `event` to everybody."""
+        for member in list(self.members.values()):
+            member.emit(event)
+
+    def _tell_lobby(self) -> None:
+        event = protocol.LobbyChanged(waiters=self.lobby.view())
+        for host in self.hosts:
+            host.emit(event)
 
     def tell_others(self, member: Member, event: Event) -> None:
         """Send `event`, which is about `member`, to everybody else; about a hidden one to nobody."""
@@ -318,15 +104,24 @@ class Directory:
     """All rooms of this server, by name."""
 
     def __init__(
-        self, node: sfu.Node, limits: Limits, metrics: Metrics, *, empty_seconds: float = EMPTY_ROOM_SECONDS,
+        self, node: sfu.Node, limits: Limits, metrics: Metrics, *,
+        charters: Charters, journal: Journal, reports: Reports, vouched: bool,
         ice_servers: tuple[protocol.IceServer, ...] = (),
+        empty_seconds: float = EMPTY_ROOM_SECONDS, clock: Callable[[], float] = time.time,
     ) -> None:
+        """`vouched`: tokens say who is who. `clock` gives Unix time."""
         self.rooms: dict[str, SignallingRoom] = {}
         self.member_count = 0
         self.ice_servers = ice_servers
         """What the clients are told to use."""
         self.draining = False
         """Set when the server is about to stop: nobody can join."""
+        self.charters = charters
+        self.journal = journal
+        self.reports = reports
+        self.vouched = vouched
+        self.clock = clock
+        self._closed = False
         self._node = node
         self._limits = limits
         self._metrics = metrics
@@ -339,22 +134,75 @@ class Directory:
         *,
         grants: Grants,
         kind: MemberKind,
-        emit: Callable[[Event], None] = _discard,
+        emit: Callable[[Event], None] = discard,
+        admitted: bool = False,
     ) -> Member:
-        """Let somebody called `name` into the room of `grants`; the others are told. Raises RefusedError."""
-        try:
-            member = self._join(name, grants, kind, emit)
-        except RefusedError as error:
-            self._metrics.joins.labels(error.code).inc()
-            raise
+        """Let somebody called `name` into the room of `grants`; the others are told. Raises RefusedError.
+
+        `admitted` says that a host has let this person in from the lobby.
+        """
+        with self._counting_refusals():
+            member = self._join(name, grants, kind, emit, admitted=admitted)
         self._metrics.joins.labels("ok").inc()
         return member
 
     def restore(self, record: SessionRecord) -> Member:
         """Take in again, with the connection away, who was here when the server before died. Raises RefusedError."""
-        return self._enter(
-            record.name, record.grants, record.kind, _discard, participant_id=record.participant, connected=False
+        room = self._room(record.grants.room)
+        identity = record.grants.identity or record.name.casefold()
+        if room.policy.ban_of(identity, now=self.clock()) is not None:
+            raise RefusedError("banned", "This person is banned.")
+        if len(room.members) >= self._limits.members_per_room:
+            raise RefusedError("room-full", "The room is full.")
+        member = Member(
+            room, record.name, kind=record.kind, grants=record.grants, emit=discard,
+            participant_id=record.participant,
         )
+        member.connected = False
+        self._enter(member)
+        log.info("restored", room=room.name, participant=member.id, kind=member.kind)
+        return member
+
+    def wait(self, name: str, grants: Grants) -> Place | None:
+        """A place in the lobby for somebody who has to wait; None: `join` at once. Raises RefusedError."""
+        with self._counting_refusals():
+            self._refuse_if_full()
+            shown_name = self._shown_name(name, grants)
+            room = self._room(grants.room)
+            identity = grants.identity or shown_name.casefold()
+            verdict = room.policy.judge(identity, grants, hosted=bool(room.hosts), now=self.clock())
+            if verdict.outcome != "wait":
+                return None
+            try:
+                place = room.lobby.add(identity, shown_name)
+            except ValueError as error:
+                raise RefusedError("room-full", str(error)) from error
+            self._stay_open(room)
+            return place
+
+    def wait_no_longer(self, name: str, place: Place) -> None:
+        """Somebody has left the lobby of room `name`, whatever for."""
+        room = self.rooms.get(name)
+        if room is not None:
+            room.lobby.leave(place)
+            self._close_if_empty(room)
+
+    def create(self, name: str) -> SignallingRoom:
+        """The room `name`, made if there is none. Raises RefusedError."""
+        return self._room(name)
+
+    def bans(self, name: str) -> tuple[protocol.Ban, ...]:
+        """Who may not come into room `name`, open or not."""
+        room = self.rooms.get(name)
+        policy = room.policy if room else Policy(self.charters.get(name), vouched=self.vouched)
+        return policy.bans(now=self.clock())
+
+    def end(self, room: SignallingRoom) -> None:
+        """End a room for everybody."""
+        room.lobby.decide(None, False)
+        for member in list(room.members.values()):
+            member.dismiss("ended")
+        self._close_room(room)
 
     def leave(self, member: Member, reason: LeaveReason) -> None:
         """Take `member` out of its room; the others are told. Leaving twice is leaving once."""
@@ -367,8 +215,11 @@ class Directory:
         self._metrics.leaves.labels(reason).inc()
         self.spawn(member.peer.close())
         room.tell_others(member, protocol.ParticipantLeft(participant=member.id, reason=reason))
-        if not room.members:
-            self._close_later(room)
+        room.note(
+            "participant_connection_aborted" if reason == "timeout" else "participant_left", member, reason=reason
+        )
+        self._succeed(room)
+        self._close_if_empty(room)
         log.info("left", room=room.name, participant=member.id, kind=member.kind, reason=reason)
 
     def set_connected(self, member: Member, connected: bool) -> None:
@@ -386,7 +237,11 @@ class Directory:
         task.add_done_callback(self._done)
 
     async def close(self) -> None:
-        """Everybody leaves, all rooms close; returns when their media have stopped."""
+        """Everybody leaves, all rooms close; returns when their media have stopped.
+
+        How rooms are governed stays stored, for the server that is started next.
+        """
+        self._closed = True
         for room in list(self.rooms.values()):
             for member in list(room.members.values()):
                 self.leave(member, "closed")
@@ -403,38 +258,40 @@ class Directory:
             return "This server has no place for another participant."
         return ""
 
-    def _join(self, name: str, grants: Grants, kind: MemberKind, emit: Callable[[Event], None]) -> Member:
-        if why := self.refusal():
-            raise RefusedError("server-full", why)
-        try:
-            shown_name = participant_name(grants.name or name)
-        except InvalidNameError as error:
-            raise RefusedError("bad-message", str(error)) from error
-        return self._enter(shown_name, grants, kind, emit)
-
-    def _enter(
-        self,
-        name: str,
-        grants: Grants,
-        kind: MemberKind,
-        emit: Callable[[Event], None],
-        *,
-        participant_id: str = "",
-        connected: bool = True,
+    def _join(
+        self, name: str, grants: Grants, kind: MemberKind, emit: Callable[[Event], None], *, admitted: bool
     ) -> Member:
+        self._refuse_if_full()
+        shown_name = self._shown_name(name, grants)
         room = self._room(grants.room)
-        if len(room.members) >= self._limits.members_per_room:
+        identity, hosted = grants.identity or shown_name.casefold(), bool(room.hosts)
+        verdict = room.policy.judge(identity, grants, hosted=hosted, now=self.clock())
+        if verdict.outcome == "refuse":
+            raise RefusedError(verdict.code, verdict.message)
+        if verdict.outcome == "wait" and not admitted:
+            raise RefusedError("not-permitted", "This room has a lobby: only hosts can come in this way.")
+        most = room.policy.settings.max_participants or self._limits.members_per_room
+        if len(room.members) >= min(most, self._limits.members_per_room):
             raise RefusedError("room-full", "The room is full.")
-        member = Member(room, name, kind=kind, grants=grants, emit=emit, participant_id=participant_id)
-        member.connected = connected
-        if room.closing:
-            room.closing.cancel()
-            room.closing = None
+        if kind in {"web", "python"}:
+            grants = room.policy.entitle(identity, grants, hosted=hosted)
+        member = Member(room, shown_name, kind=kind, grants=grants, emit=emit)
+        self._enter(member)
+        if not room.policy.charter.meeting:
+            room.policy.charter.meeting, room.policy.charter.started_at = room.id, self.clock()
+            room.note("room_started")
+        room.policy.entered(identity)
+        self.keep(room)
+        room.note("participant_joined", member)
+        log.info("joined", room=room.name, participant=member.id, kind=kind)
+        return member
+
+    def _enter(self, member: Member) -> None:
+        room = member.room
+        self._stay_open(room)
         room.members[member.id] = member
         self.member_count += 1
         room.tell_others(member, protocol.ParticipantJoined(participant=member.view()))
-        log.info("joined", room=room.name, participant=member.id, kind=kind)
-        return member
 
     def _room(self, text: str) -> SignallingRoom:
         try:
@@ -445,19 +302,65 @@ class Directory:
         if room is None:
             if len(self.rooms) >= self._limits.rooms:
                 raise RefusedError("server-full", "This server has no place for another room.")
-            room = self.rooms[name] = SignallingRoom(name, self, self._node.create_room(name), self._metrics)
-            self._close_later(room)  # until somebody is in it
+            policy = Policy(self.charters.get(name), vouched=self.vouched)
+            room = SignallingRoom(name, self, self._node.create_room(name), self._metrics, policy)
+            self.rooms[name] = room
+            self._close_if_empty(room)  # when nobody comes
         return room
 
-    def _close_later(self, room: SignallingRoom) -> None:
-        room.closing = asyncio.get_running_loop().call_later(self._empty_seconds, self._close_room, room)
+    def keep(self, room: SignallingRoom) -> None:
+        """Store how the room is governed now."""
+        self.charters.put(room.name, room.policy.charter)
 
-    def _close_room(self, room: SignallingRoom) -> None:
+    @contextmanager
+    def _counting_refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except RefusedError as error:
+            self._metrics.joins.labels(error.code).inc()
+            raise
+
+    def _refuse_if_full(self) -> None:
+        if why := self.refusal():
+            raise RefusedError("server-full", why)
+
+    def _shown_name(self, name: str, grants: Grants) -> str:
+        try:
+            return participant_name(grants.name or name)
+        except InvalidNameError as error:
+            raise RefusedError("bad-message", str(error)) from error
+
+    def _succeed(self, room: SignallingRoom) -> None:
+        """Where no token makes a host, somebody else becomes it when the last one has left."""
+        if self.vouched or self._closed or room.hosts:
+            return
+        heir = next((m for m in room.members.values() if m.kind in {"web", "python"} and not m.hidden), None)
+        if heir is not None:
+            heir.regrant(with_role(heir.grants, "host"))
+        elif (waiter := room.lobby.first()) is not None:
+            room.lobby.decide(waiter, True)
+
+    def _stay_open(self, room: SignallingRoom) -> None:
         if room.closing:
             room.closing.cancel()
-        if self.rooms.get(room.name) is room:
-            del self.rooms[room.name]
-            self._node.close_room(room.media)
+            room.closing = None
+
+    def _close_if_empty(self, room: SignallingRoom) -> None:
+        if not room.members and not len(room.lobby):
+            self._stay_open(room)
+            room.closing = asyncio.get_running_loop().call_later(self._empty_seconds, self._close_room, room)
+
+    def _close_room(self, room: SignallingRoom) -> None:
+        self._stay_open(room)
+        if self.rooms.get(room.name) is not room:
+            return
+        del self.rooms[room.name]
+        self._node.close_room(room.media)
+        charter = room.policy.charter
+        if charter.meeting and not self._closed:
+            room.note("room_finished", seconds=round(self.clock() - charter.started_at, 3))
+        if not self._closed:
+            self.charters.put(room.name, room.policy.end(now=self.clock()))
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

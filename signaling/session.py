@@ -8,22 +8,22 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal, Protocol
+from functools import partial
+from typing import Protocol
 
 import structlog
 
 from rtc.bucket import TokenBucket
 from signaling import protocol
 from signaling.event_log import EventLog, LogFullError
+from signaling.members import LeaveReason, Member
 from signaling.metrics import Metrics
-from signaling.rooms import LeaveReason, Member
+from signaling.protocol import CloseReason
 from signaling.store.interface import SessionRecord, SessionStore
 
 COMMANDS_PER_SECOND = 50.0
 COMMAND_BURST = 200.0
 """A page that joins a full room and publishes three tracks sends about ten at once."""
-
-CloseReason = Literal["left", "replaced", "removed", "timeout", "shutdown", "too-slow", "protocol-error"]
 
 log = structlog.get_logger()
 
@@ -53,6 +53,10 @@ class Party(Protocol):
         """The room, in the log; "" outside of rooms."""
 
     emit: Callable[[protocol.Event], None]
+    dismiss: Callable[[CloseReason], None]
+    """Ends the session."""
+    granted: Callable[[], None]
+    """To be called when what it may do has changed."""
 
     def greeting(self, secret: str, resume_seconds: float) -> protocol.Event:
         """How everything stands for it: the first event; and, with an empty secret, in place of lost ones."""
@@ -224,6 +228,8 @@ class Sessions:
         self._sessions[key] = session
         self._idle.clear()
         party.emit = session.emit
+        party.dismiss = partial(self.end, session)
+        party.granted = partial(self.store, session)
         return session
 
     def _expire_later(self, session: Session) -> None:
@@ -250,6 +256,9 @@ _LEAVE_REASONS: dict[CloseReason, LeaveReason] = {
     "left": "left",
     "replaced": "closed",
     "removed": "removed",
+    "banned": "removed",
+    "revoked": "removed",
+    "ended": "closed",
     "timeout": "timeout",
     "shutdown": "closed",
     "too-slow": "timeout",

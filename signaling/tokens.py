@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -49,6 +50,17 @@ class Grants:
     room_admin: bool = False
     hidden: bool = False
     """Not shown to others."""
+    token_id: str = field(default="", compare=False)
+    """Of the token, as in a revocation; empty without a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """Somebody who may use the API."""
+
+    identity: str
+    room: str = ""
+    """The only room that may be governed; empty: all, and the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,7 @@ class _Video(msgspec.Struct, rename="camel"):
     can_subscribe: bool = True
     can_publish_data: bool = True
     hidden: bool = False
+    server_admin: bool = False
 
 
 class _Line(msgspec.Struct):
@@ -83,7 +96,9 @@ class _Line(msgspec.Struct):
 
 
 class _Claims(msgspec.Struct):
+    exp: float
     sub: str = ""
+    jti: str = ""
     name: str = ""
     video: _Video = msgspec.field(default_factory=_Video)
     line: _Line | None = None
@@ -117,9 +132,25 @@ def issue_line(secret: str, grants: LineGrants, *, ttl: float, now: float | None
     return jwt.encode(claims, secret, algorithm=ALGORITHM)
 
 
-def verify(secret: str, token: str, room: str) -> Grants:
+def issue_admin(secret: str, admin: Admin, *, ttl: float, now: float | None = None) -> str:
+    """A token for the API, valid as in `issue`; with a room it lets nobody join."""
+    video: dict[str, object] = {"room": admin.room, "roomAdmin": True} if admin.room else {"serverAdmin": True}
+    return jwt.encode({**_who_and_when(admin.identity, ttl, now), "video": video}, secret, algorithm=ALGORITHM)
+
+
+def token_id(token: str) -> tuple[str, float]:
+    """The id by which a token is revoked, and when it expires, without a look at its signature. Raises TokenError."""
+    try:
+        payload = jwt.decode(token, options={"verify_signature": False})
+        claims = msgspec.convert(payload, _Claims)
+    except (jwt.PyJWTError, msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise TokenError("unauthorized", "This is no token.") from error
+    return _id_of(claims, token), claims.exp
+
+
+def verify(secret: str, token: str, room: str, *, revoked: Container[str] = ()) -> Grants:
     """The grants of `token` for `room`. Raises TokenError; its text never repeats the token."""
-    claims = _claims(secret, token)
+    claims = _claims(secret, token, revoked)
     video = claims.video
     if not video.room_join:
         raise TokenError("not-permitted", "The token does not allow joining a room.")
@@ -138,15 +169,29 @@ def verify(secret: str, token: str, room: str) -> Grants:
         can_publish_data=video.can_publish_data,
         room_admin=video.room_admin,
         hidden=video.hidden,
+        token_id=_id_of(claims, token),
     )
 
 
-def verify_line(secret: str, token: str, name: str) -> LineGrants:
+def verify_admin(secret: str, token: str, *, revoked: Container[str] = ()) -> Admin:
+    """Who may use the API with `token`. Raises TokenError."""
+    claims = _claims(secret, token, revoked)
+    if claims.video.server_admin:
+        return Admin(claims.sub)
+    if claims.video.room_admin:
+        try:
+            return Admin(claims.sub, room_name(claims.video.room))
+        except InvalidNameError:
+            pass
+    raise TokenError("not-permitted", "The token is not one of an administrator.")
+
+
+def verify_line(secret: str, token: str, name: str, *, revoked: Container[str] = ()) -> LineGrants:
     """Who is reachable with `token`, under `name` where it names nobody.
 
     Raises TokenError, or InvalidNameError for a name that cannot be shown.
     """
-    claims = _claims(secret, token)
+    claims = _claims(secret, token, revoked)
     if claims.line is None or not claims.sub:
         raise TokenError("not-permitted", "The token does not make anybody reachable.")
     contacts = claims.line.contacts
@@ -169,7 +214,7 @@ def _who_and_when(identity: str, ttl: float, now: float | None) -> dict[str, Any
     }
 
 
-def _claims(secret: str, token: str) -> _Claims:
+def _claims(secret: str, token: str, revoked: Container[str]) -> _Claims:
     if not token:
         raise TokenError("unauthorized", "This server needs a token to join; ask for an invitation link.")
     if len(token) > MAX_TOKEN_LENGTH:
@@ -178,21 +223,29 @@ def _claims(secret: str, token: str) -> _Claims:
         payload = jwt.decode(
             token, secret, algorithms=[ALGORITHM], leeway=LEEWAY_SECONDS, options={"require": ["exp"]}
         )
-        return msgspec.convert(payload, _Claims)
+        claims = msgspec.convert(payload, _Claims)
     except jwt.ExpiredSignatureError as error:
         raise TokenError("unauthorized", "The invitation has expired; ask for a new one.") from error
     except (jwt.PyJWTError, msgspec.ValidationError, ValueError, RecursionError) as error:
         raise TokenError("unauthorized", "The token is not valid here.") from error
+    if _id_of(claims, token) in revoked:
+        raise TokenError("unauthorized", "The invitation has been taken back.")
+    return claims
 
 
-def authorize(settings: Settings, token: str, room: str) -> Grants:
+def _id_of(claims: _Claims, token: str) -> str:
+    """The claim `jti`; of a token without one, a digest."""
+    return claims.jti or "sha256:" + hashlib.sha256(token.encode()).hexdigest()
+
+
+def authorize(settings: Settings, token: str, room: str, *, revoked: Container[str]) -> Grants:
     """What the bearer of `token` may do in `room`; on an open server, all but moderate. Raises TokenError."""
     if settings.open:
         return Grants(room=room)
-    return verify(settings.secret.get_secret_value(), token, room)
+    return verify(settings.secret.get_secret_value(), token, room, revoked=revoked)
 
 
-def authorize_line(settings: Settings, token: str, name: str) -> LineGrants:
+def authorize_line(settings: Settings, token: str, name: str, *, revoked: Container[str]) -> LineGrants:
     """Who the bearer of `token` is; on an open server whoever the name says, and everybody sees everybody.
 
     Raises TokenError and InvalidNameError.
@@ -200,7 +253,7 @@ def authorize_line(settings: Settings, token: str, name: str) -> LineGrants:
     if settings.open:
         shown = participant_name(name)
         return LineGrants(person=shown.casefold(), name=shown, everybody=True)
-    return verify_line(settings.secret.get_secret_value(), token, name)
+    return verify_line(settings.secret.get_secret_value(), token, name, revoked=revoked)
 
 
 def for_call(settings: Settings, person: str, name: str, room: str) -> str:

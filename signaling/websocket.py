@@ -14,13 +14,17 @@ from signaling import protocol
 from signaling.chat import Chat
 from signaling.commands import carry_out
 from signaling.config import Settings
-from signaling.keys import CHAT, DIRECTORY, EXCHANGE, METRICS, SESSIONS, SETTINGS
+from signaling.governance.office import Office
+from signaling.keys import CHAT, DIRECTORY, EXCHANGE, METRICS, OFFICE, SESSIONS, SETTINGS
+from signaling.members import RefusedError
 from signaling.metrics import Metrics
 from signaling.names import InvalidNameError, room_name
-from signaling.rooms import Directory, RefusedError
+from signaling.protocol import CloseReason
+from signaling.rooms import Directory
 from signaling.security.origin import origin_allowed
-from signaling.session import CloseReason, Session, Sessions
+from signaling.session import Session, Sessions
 from signaling.tokens import TokenError, authorize, authorize_line
+from signaling.waiting import wait_for_host
 
 FIRST_MESSAGE_SECONDS = 10.0
 """A connection that has not said by then who it is, is closed."""
@@ -41,6 +45,9 @@ _CLOSE_CODES: dict[CloseReason, int] = {
     "left": WSCloseCode.OK,
     "replaced": WSCloseCode.OK,
     "removed": WSCloseCode.POLICY_VIOLATION,
+    "banned": WSCloseCode.POLICY_VIOLATION,
+    "revoked": WSCloseCode.POLICY_VIOLATION,
+    "ended": WSCloseCode.OK,
     "timeout": WSCloseCode.POLICY_VIOLATION,
     "shutdown": WSCloseCode.SERVICE_RESTART,
     "too-slow": WSCloseCode.TRY_AGAIN_LATER,
@@ -76,12 +83,15 @@ class Connection:
         self._sessions: Sessions = request.app[SESSIONS]
         self._directory: Directory = request.app[DIRECTORY]
         self._chat: Chat = request.app[CHAT]
+        self._office: Office = request.app[OFFICE]
         self._session: Session | None = None
         self._sent_seq = 0
         self._backlog_seq = 0
         """The events up to here were there when the connection came: a long replay does not make it slow."""
         self._greeting: protocol.Resumed | None = None
         self._momentary: deque[protocol.Event] = deque(maxlen=MAX_MOMENTARY_EVENTS)
+        self._early: list[str] = []
+        """What the client sent while it waited in the lobby."""
         self._reason: CloseReason | None = None
         self._aborted = False
         self._bad_messages = 0
@@ -166,10 +176,10 @@ class Connection:
             case _:
                 raise RefusedError("bad-state", "The first message must be `join`, `reach` or `resume`.")
 
-    async def _join(self, message: protocol.Join) -> Session:
+    async def _join(self, message: protocol.Join) -> Session | None:
         try:
             room = room_name(message.room)
-            grants = authorize(self._settings, message.token, room)
+            grants = authorize(self._settings, message.token, room, revoked=self._office.revocations)
         except InvalidNameError as error:
             self._metrics.joins.labels("bad-message").inc()
             raise RefusedError("bad-message", str(error)) from error
@@ -177,8 +187,19 @@ class Connection:
             self._metrics.joins.labels(error.code).inc()
             log.info("join refused", code=error.code, why=str(error), remote=self._request.remote)
             raise RefusedError(error.code, str(error)) from error
+        place = self._directory.wait(message.name, grants)
+        if place is not None:
+            try:
+                early = await wait_for_host(self._socket, place)
+            finally:
+                self._directory.wait_no_longer(room, place)
+            if early is None:
+                return None
+            self._early = early
         last_message = await self._chat.open(room)
-        member = self._directory.join(message.name, grants=grants, kind=message.kind)
+        member = self._directory.join(
+            message.name, grants=grants, kind=message.kind, admitted=place is not None
+        )
         member.room.last_message = max(member.room.last_message, last_message)
         session = self._sessions.open(member)
         self._carry(session)
@@ -186,7 +207,9 @@ class Connection:
 
     def _reach(self, message: protocol.Reach) -> Session:
         try:
-            grants = authorize_line(self._settings, message.token, message.name)
+            grants = authorize_line(
+                self._settings, message.token, message.name, revoked=self._office.revocations
+            )
         except InvalidNameError as error:
             raise RefusedError("bad-message", str(error)) from error
         except TokenError as error:
@@ -230,27 +253,31 @@ class Connection:
     # --- reading ------------------------------------------------------------------------------------------
 
     async def _read(self, session: Session) -> None:
+        for early in self._early:
+            self._take(session, early)
         async for received in self._socket:
             if self._reason or self._aborted:
                 return
-            if received.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                continue
-            allowed = session.commands.take(now=asyncio.get_running_loop().time())
-            try:
-                message = _decode(received.data)
-            except ValueError as error:
-                self._bad(session, str(error), _number(received.data))
-                continue
-            self._count_in(message)
-            match message:
-                case protocol.Ack():
-                    # Too many at once are left out: the next one covers them.
-                    if allowed:
-                        self._acknowledge(session, message.seq)
-                case protocol.Join() | protocol.Reach() | protocol.Resume():
-                    self._bad(session, "this connection has a session already", code="bad-state")
-                case _:
-                    self._command(session, message, allowed=allowed)
+            if received.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                self._take(session, received.data)
+
+    def _take(self, session: Session, data: object) -> None:
+        allowed = session.commands.take(now=asyncio.get_running_loop().time())
+        try:
+            message = _decode(data)
+        except ValueError as error:
+            self._bad(session, str(error), _number(data))
+            return
+        self._count_in(message)
+        match message:
+            case protocol.Ack():
+                # Too many at once are left out: the next one covers them.
+                if allowed:
+                    self._acknowledge(session, message.seq)
+            case protocol.Join() | protocol.Reach() | protocol.Resume():
+                self._bad(session, "this connection has a session already", code="bad-state")
+            case _:
+                self._command(session, message, allowed=allowed)
 
     def _acknowledge(self, session: Session, seq: int) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from math import ceil
 from typing import cast
 from urllib.parse import quote
 
@@ -14,13 +15,12 @@ from multidict import CIMultiDict
 from rtc.wire.sdp import MAX_OFFER_BYTES, Fragment, SdpError, host_candidates, parse_fragment, write_fragment
 from signaling.broadcasts import Broadcast, BroadcastKind
 from signaling.config import Settings
-from signaling.keys import BROADCASTS, METRICS, NODE, SETTINGS
+from signaling.keys import BROADCASTS, DOORS, METRICS, NODE, OFFICE, SETTINGS
+from signaling.members import RefusedError
 from signaling.names import InvalidNameError, room_name
 from signaling.protocol import ErrorCode
-from signaling.rooms import RefusedError
 from signaling.security.cors import cors_headers
 from signaling.security.origin import origin_allowed
-from signaling.security.throttle import Throttle
 from signaling.tokens import Grants, TokenError, authorize
 
 SDP = "application/sdp"
@@ -44,7 +44,6 @@ _STATUS: dict[ErrorCode, type[web.HTTPException]] = {
 
 def setup(app: web.Application) -> None:
     """Add the routes."""
-    throttle = Throttle()
     endpoint, session = "/{kind:whip|whep}/{room}", "/{kind:whip|whep}/{room}/{session}"
     for method, path, handler in (
         (hdrs.METH_POST, endpoint, create),
@@ -57,7 +56,7 @@ def setup(app: web.Application) -> None:
         (hdrs.METH_HEAD, session, look),
         (hdrs.METH_OPTIONS, session, options),
     ):
-        app.router.add_route(method, path, _shared(handler, throttle))
+        app.router.add_route(method, path, _shared(handler))
 
 
 async def create(request: web.Request) -> web.Response:
@@ -102,7 +101,9 @@ async def options(request: web.Request) -> web.Response:
     headers: CIMultiDict[str] = CIMultiDict()
     if "Access-Control-Request-Method" not in request.headers:
         try:
-            authorize(request.app[SETTINGS], _token(request), _room(request))
+            authorize(
+                request.app[SETTINGS], _token(request), _room(request), revoked=request.app[OFFICE].revocations
+            )
             headers = _ice_servers(request.app[SETTINGS])
         except TokenError:
             pass
@@ -199,7 +200,7 @@ def _bytes(token: str) -> bytes:
 
 def _authorize(request: web.Request, room: str) -> Grants:
     try:
-        return authorize(request.app[SETTINGS], _token(request), room)
+        return authorize(request.app[SETTINGS], _token(request), room, revoked=request.app[OFFICE].revocations)
     except TokenError as error:
         raise _refusal(error.code, str(error)) from error
 
@@ -250,7 +251,15 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _shared(handler: Handler, throttle: Throttle) -> Handler:
+def _slow_down(request: web.Request) -> None:
+    """Count a request of this address. Raises HTTPTooManyRequests."""
+    wait = request.app[DOORS].whip.wait(request.remote or "", now=asyncio.get_running_loop().time())
+    if wait > 0:
+        request.app[METRICS].rate_limited.labels("whip").inc()
+        raise web.HTTPTooManyRequests(text="Too many requests.", headers={hdrs.RETRY_AFTER: str(ceil(wait))})
+
+
+def _shared(handler: Handler) -> Handler:
     """What every route does: refuse strange pages and too many requests, and let browsers read the response."""
 
     async def run(request: web.Request) -> web.StreamResponse:
@@ -260,11 +269,8 @@ def _shared(handler: Handler, throttle: Throttle) -> Handler:
             raise web.HTTPForbidden(text="Pages of this origin may not use the server: see CLARION_ALLOWED_ORIGINS.")
         headers = cors_headers(request)
         try:
-            if request.method in {"POST", "PATCH", "DELETE"} and not throttle.admits(
-                request.remote or "", now=asyncio.get_running_loop().time()
-            ):
-                request.app[METRICS].rate_limited.labels("whip").inc()
-                raise web.HTTPTooManyRequests(text="Too many requests.", headers={hdrs.RETRY_AFTER: "1"})
+            if request.method in {"POST", "PATCH", "DELETE"}:
+                _slow_down(request)
             response = await handler(request)
         except web.HTTPException as error:
             error.headers.update(headers)

@@ -25,7 +25,7 @@ from signaling.calls.switchboard import (
     Switchboard,
     SwitchboardError,
 )
-from signaling.rooms import LeaveReason, RefusedError
+from signaling.members import LeaveReason, RefusedError
 from signaling.store.calls import CalledRecord, CallLog, CallRecord
 from signaling.tokens import LineGrants
 
@@ -48,6 +48,10 @@ def _discard(event: protocol.Event) -> None:
     """Nobody listens."""
 
 
+def _stay(reason: protocol.CloseReason) -> None:
+    """There is no session yet."""
+
+
 class Line:
     """One device of a person. Made by `Exchange.open`."""
 
@@ -60,6 +64,10 @@ class Line:
         self.grants = grants
         self.emit: Callable[[protocol.Event], None] = _discard
         """Takes every event for this line; must neither block nor raise."""
+        self.dismiss: Callable[[protocol.CloseReason], None] = _stay
+        """Ends the session of this line."""
+        self.granted: Callable[[], None] = lambda: None
+        """Called by nobody: what a line may do does not change."""
         self._exchange = exchange
 
     def may_call(self, person: str) -> bool:

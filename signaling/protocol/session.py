@@ -6,8 +6,16 @@ from typing import Literal
 
 from signaling.protocol.base import Event, Message, Numbered
 from signaling.protocol.calls import CallView
+from signaling.protocol.governance import Ban, Waiter
 from signaling.protocol.messages import ChatMessage
-from signaling.protocol.values import IceServer, Participant, Permissions, Publication, SlotAssignment
+from signaling.protocol.values import (
+    IceServer,
+    Participant,
+    Permissions,
+    Publication,
+    RoomSettings,
+    SlotAssignment,
+)
 
 ErrorCode = Literal[
     "bad-message",      # not JSON, unknown type, or a field of the wrong shape
@@ -23,7 +31,15 @@ ErrorCode = Literal[
     "too-large",        # a message or a list is longer than allowed
     "conflict",         # the key of a message was used for another one
     "unavailable",      # the server cannot store it now; may be tried again
+    "banned",           # a host has put this person out
+    "locked",           # the room takes nobody in
+    "denied",           # no host let this person in from the lobby
     "internal",         # a fault of the server, logged there
+]
+
+
+CloseReason = Literal[
+    "left", "replaced", "removed", "banned", "ended", "revoked", "timeout", "shutdown", "too-slow", "protocol-error"
 ]
 
 
@@ -72,6 +88,9 @@ class Joined(Event, tag="joined"):
     participants: tuple[Participant, ...]
     """Everybody else."""
     permissions: Permissions
+    settings: RoomSettings = RoomSettings()
+    waiters: tuple[Waiter, ...] = ()
+    """To hosts: who waits in the lobby."""
     ice_servers: tuple[IceServer, ...] = ()
     resume_seconds: float = 30.0
     """How long the session waits for a lost connection to come back."""
@@ -112,6 +131,8 @@ class Reply(Event, tag="reply"):
     """To `ring` and `accept`."""
     calls: tuple[CallView, ...] = ()
     """To `call-history`."""
+    bans: tuple[Ban, ...] = ()
+    """To `list-bans`."""
 
 
 class Error(Event, tag="error"):
@@ -127,7 +148,7 @@ class Error(Event, tag="error"):
 class Closed(Event, tag="closed"):
     """The session has ended; the connection closes after this."""
 
-    reason: Literal["left", "replaced", "removed", "timeout", "shutdown", "too-slow", "protocol-error"]
+    reason: CloseReason
 
 
 class ParticipantJoined(Event, tag="participant-joined"):

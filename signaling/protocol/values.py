@@ -9,6 +9,7 @@ import msgspec
 Kind = Literal["audio", "video"]
 Source = Literal["microphone", "camera", "screen", "screen-audio"]
 ParticipantKind = Literal["web", "python", "whip"]
+Role = Literal["host", "speaker", "listener"]
 TransportState = Literal["new", "connecting", "connected", "disconnected", "failed", "closed"]
 
 
@@ -30,6 +31,9 @@ class Participant(msgspec.Struct, rename="camel", frozen=True):
     connected: bool = True
     """False while the participant's connection is away and may yet come back."""
     publications: tuple[Publication, ...] = ()
+    role: Role = "speaker"
+    silenced: tuple[Kind, ...] = ()
+    """What a host has muted: the participant cannot unmute it."""
 
 
 class Permissions(msgspec.Struct, rename="camel", frozen=True):
@@ -38,8 +42,23 @@ class Permissions(msgspec.Struct, rename="camel", frozen=True):
     can_publish: bool = True
     can_subscribe: bool = True
     can_publish_data: bool = True
-    """May send messages."""
+    """Send messages and data."""
     room_admin: bool = False
+
+
+class RoomSettings(msgspec.Struct, rename="camel", frozen=True):
+    """How a room is governed."""
+
+    locked: bool = False
+    """Nobody comes in but hosts and who was inside already."""
+    lobby: bool = False
+    """Who comes waits until a host lets them in."""
+    default_role: Literal["speaker", "listener"] = "speaker"
+    """Of those who come."""
+    max_participants: int = 0
+    """0: as many as the server allows."""
+    max_publications: int = 8
+    """Of one participant; 0: no limit."""
 
 
 class IceServer(msgspec.Struct, rename="camel", frozen=True):

@@ -1,4 +1,4 @@
-"""How many requests one address may make."""
+"""How often something may be done, by address, token or room."""
 
 from __future__ import annotations
 
@@ -7,31 +7,47 @@ from collections import OrderedDict
 
 from rtc.bucket import TokenBucket
 
-REQUESTS_PER_SECOND = 20.0
-REQUEST_BURST = 200.0
-"""From one address: some clients send every candidate by itself, and a whole school may sit behind one NAT."""
-MAX_ADDRESSES = 10_000
-"""Addresses whose requests are counted."""
+MAX_KEYS = 10_000
+"""Addresses, tokens or rooms that are counted; the ones not heard of for longest are forgotten."""
 
 
 class Throttle:
-    """A token bucket for each address that asks; IPv6 by /64, which is what one household has."""
+    """A token bucket for each key: `rate` a second, `burst` at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
-    def admits(self, remote: str, *, now: float) -> bool:
-        """Count a request of an address, "" for none known; False when it is one too many."""
-        key = _household(remote)
-        bucket = self._buckets.pop(key, None) or TokenBucket(REQUESTS_PER_SECOND, REQUEST_BURST)
+    def wait(self, key: str, *, now: float) -> float:
+        """Count one more under `key`; 0, or the seconds to wait before it would be let through."""
+        bucket = self._buckets.pop(key, None) or TokenBucket(self._rate, self._burst)
         self._buckets[key] = bucket
-        if len(self._buckets) > MAX_ADDRESSES:
+        if len(self._buckets) > MAX_KEYS:
             self._buckets.popitem(last=False)
-        return bucket.take(now=now)
+        return 0.0 if bucket.take(now=now) else bucket.wait(now=now)
 
 
-def _household(remote: str) -> str:
-    if ":" not in remote:
-        return remote
-    address = ipaddress.IPv6Address(remote.partition("%")[0])
-    return str(address.ipv4_mapped or int(address) >> 64)
+class AddressThrottle(Throttle):
+    """The same for addresses: IPv6 by /64, which is what one household has; of this machine without limit.
+
+    Behind a proxy that is not declared with CLARION_TRUSTED_PROXIES everybody would share the address of the proxy.
+    """
+
+    def wait(self, key: str, *, now: float) -> float:
+        """See Throttle; `key` is an address, "" for none known."""
+        where = household(key)
+        return super().wait(where, now=now) if where else 0.0
+
+
+def household(remote: str) -> str:
+    """What counts as one address; "" for this machine."""
+    try:
+        address = ipaddress.ip_address(remote.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            return "" if address.is_loopback else str(int(address) >> 64)
+        address = address.ipv4_mapped
+    return "" if address.is_loopback else str(address)

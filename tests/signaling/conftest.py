@@ -48,7 +48,7 @@ class Guest:
             pass
         return message
 
-    async def command(self, kind: str, **fields: Any) -> dict[str, Any]:
+    async def command(self, kind: str, /, **fields: Any) -> dict[str, Any]:
         """Send a command and wait for its answer."""
         self._id += 1
         await self.send(type=kind, id=self._id, **fields)

@@ -28,6 +28,7 @@ class FakePeer:
     room: FakeRoom
     can_publish: bool
     can_subscribe: bool
+    can_publish_data: bool = True
     state: str = "new"
     mids: dict[str, str] = field(default_factory=dict)
     watched: Any = None
@@ -59,6 +60,12 @@ class FakePeer:
 
     def watch(self, publications: Any, *, follow: str | None = None, heights: Any = None) -> None:
         self.watched = publications
+
+    def set_permissions(self, *, can_publish: bool, can_subscribe: bool, can_publish_data: bool) -> None:
+        self.can_publish, self.can_subscribe, self.can_publish_data = can_publish, can_subscribe, can_publish_data
+        if not can_publish:
+            for publication in [p for p in self.room.publications.values() if p.peer_id == self.id]:
+                del self.room.publications[publication.id]
 
     async def close(self) -> None:
         self.closed = True

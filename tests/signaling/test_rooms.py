@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 from conftest import Serve, eventually
 
-from signaling import rooms
-from signaling.rooms import RefusedError
+from signaling import members, rooms
+from signaling.members import RefusedError
 from signaling.tokens import Grants
 
 
@@ -80,7 +80,7 @@ async def test_slots_are_told_after_the_publication_that_they_carry(
 async def test_who_speaks_is_told_at_once_then_seldom_and_only_when_it_changes(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rooms, "SPEAKERS_SECONDS", 0.05)
+    monkeypatch.setattr(members, "SPEAKERS_SECONDS", 0.05)
     service = await serve()
     ann = await service.join("Ann")
     tell = service.peer(ann).events.speakers_changed

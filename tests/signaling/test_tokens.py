@@ -90,8 +90,8 @@ def test_a_token_ends_when_its_time_is_over() -> None:
 
 
 def test_an_open_server_asks_for_no_token_and_lets_nobody_moderate() -> None:
-    assert authorize(load(), "", "hall") == Grants(room="hall")
-    assert not authorize(load(), "", "hall").room_admin
+    assert authorize(load(), "", "hall", revoked=()) == Grants(room="hall")
+    assert not authorize(load(), "", "hall", revoked=()).room_admin
 
 
 async def test_a_server_with_a_secret_lets_in_who_has_a_token(serve: Serve) -> None:

@@ -411,7 +411,7 @@ async def test_ice_servers_and_permissions_are_told(serve: Serve) -> None:
     ann = await service.join("Ann")
     assert ann.joined["iceServers"] == [{"urls": ["turn:t.example"], "username": "u", "credential": "c"}]
     assert ann.joined["permissions"] == {
-        "canPublish": True, "canSubscribe": True, "canPublishData": True, "roomAdmin": False,
+        "canPublish": True, "canSubscribe": True, "canPublishData": True, "roomAdmin": True,
     }
     assert ann.joined["resumeSeconds"] == 30.0
 

@@ -43,6 +43,8 @@ class Participant(msgspec.Struct, rename="camel", frozen=True):
     kind: str = "web"
     connected: bool = True
     publications: tuple[Publication, ...] = ()
+    role: str = "speaker"
+    silenced: tuple[str, ...] = ()
 
 
 class Permissions(msgspec.Struct, rename="camel", frozen=True):
@@ -51,6 +53,17 @@ class Permissions(msgspec.Struct, rename="camel", frozen=True):
     can_publish: bool = True
     can_subscribe: bool = True
     can_publish_data: bool = True
+    room_admin: bool = False
+
+
+class RoomSettings(msgspec.Struct, rename="camel", frozen=True):
+    """How a room is governed."""
+
+    locked: bool = False
+    lobby: bool = False
+    default_role: str = "speaker"
+    max_participants: int = 0
+    max_publications: int = 8
 
 
 class SlotAssignment(msgspec.Struct, rename="camel", frozen=True):

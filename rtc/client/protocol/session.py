@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from rtc.client.protocol.base import Command, Event, Message, Participant, Permissions, Publication, SlotAssignment
+from rtc.client.protocol.base import (
+    Command,
+    Event,
+    Message,
+    Participant,
+    Permissions,
+    Publication,
+    RoomSettings,
+    SlotAssignment,
+)
 from rtc.client.protocol.calls import CallView
+from rtc.client.protocol.governance import Ban, Waiter
 from rtc.client.protocol.messages import ChatMessage
 
 
@@ -45,6 +55,8 @@ class Joined(Event, tag="joined"):
     you: Participant
     participants: tuple[Participant, ...] = ()
     permissions: Permissions = Permissions()
+    settings: RoomSettings = RoomSettings()
+    waiters: tuple[Waiter, ...] = ()
     resume_seconds: float = 30.0
     last_message: int = 0
     snapshot: bool = False
@@ -70,6 +82,7 @@ class Reply(Event, tag="reply"):
     more: bool = False
     call: CallView | None = None
     calls: tuple[CallView, ...] = ()
+    bans: tuple[Ban, ...] = ()
 
 
 class Error(Event, tag="error"):

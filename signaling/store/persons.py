@@ -1,0 +1,92 @@
+"""All that is stored about one person: what an answer to a request under data protection law needs."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from signaling.store.audit import AuditEntry, AuditLog
+from signaling.store.database import Database
+from signaling.store.reports import Report, Reports
+
+
+class StoredMessage(msgspec.Struct, rename="camel"):
+    """A message that a person has sent or got alone."""
+
+    room: str
+    number: int
+    at: float
+    """Unix time in seconds."""
+    name: str
+    """Name of the sender."""
+    to_identity: str
+    content: msgspec.Raw
+
+
+class PersonRecords(msgspec.Struct, rename="camel"):
+    """All that is stored about one person."""
+
+    identity: str
+    messages: list[StoredMessage]
+    audit: list[AuditEntry]
+    reports: list[Report]
+
+
+class Erased(msgspec.Struct, rename="camel"):
+    """What was erased."""
+
+    identity: str
+    messages: int
+    audit: int
+    """Entries that name a pseudonym now."""
+    reports: int
+    sessions: int
+
+
+class Persons:
+    """What the modules of one database keep about people. An identity is the claim `sub` of their tokens."""
+
+    def __init__(self, database: Database, audit: AuditLog, reports: Reports) -> None:
+        self._database = database
+        self._audit = audit
+        self._reports = reports
+
+    async def export(self, identity: str) -> PersonRecords:
+        """All about a person. Raises StoreError."""
+        query = (
+            "SELECT room, number, at, name, recipient_identity, content FROM messages "
+            "WHERE sender_identity = :id OR recipient_identity = :id ORDER BY at"
+        )
+        rows = await self._database.read(lambda sql: sql.execute(query, {"id": identity}).fetchall())
+        entries: list[AuditEntry] = []
+        while page := await self._audit.page(after=entries[-1].number if entries else 0, identity=identity):
+            entries += page
+        return PersonRecords(
+            identity=identity,
+            messages=[
+                StoredMessage(room, number, at, name, to, msgspec.Raw(content))
+                for room, number, at, name, to, content in rows
+            ],
+            audit=entries,
+            reports=await self._reports.page(identity=identity, limit=-1),
+        )
+
+    async def erase(self, identity: str, pseudonym: str) -> Erased:
+        """Delete the messages and reports of a person; the audit log names the pseudonym. Raises StoreError."""
+
+        def work(sql: sqlite3.Connection) -> tuple[int, int]:
+            messages = sql.execute(
+                "DELETE FROM messages WHERE sender_identity = :id OR recipient_identity = :id", {"id": identity}
+            ).rowcount
+            sessions = sql.execute(
+                "DELETE FROM sessions WHERE json_extract(CAST(grants AS TEXT), '$.identity') = :id", {"id": identity}
+            ).rowcount
+            return messages, sessions
+
+        messages, sessions = await self._database.write(work)
+        return Erased(
+            identity=identity, messages=messages, sessions=sessions,
+            audit=await self._audit.rename(identity, pseudonym),
+            reports=await self._reports.forget_person(identity),
+        )
