@@ -14,6 +14,9 @@ CLOSED = {
     "left": "You left the call",
     "replaced": "The call goes on in another tab",
     "removed": "You were removed from the call",
+    "banned": "You may not enter this room",
+    "revoked": "An invitation is needed",
+    "ended": "The call is over",
     "timeout": "You were away for too long",
     "shutdown": "The server is restarting",
     "too-slow": "Your connection could not keep up",
@@ -33,6 +36,9 @@ ERRORS = {
     "too-large": "The server did not accept this",
     "conflict": "The server did not accept this",
     "unavailable": "Something broke on the server",
+    "banned": "You may not enter this room",
+    "locked": "The room is locked",
+    "denied": "You were not let in",
     "internal": "Something broke on the server",
 }
 NEXT_STEPS = {"Rejoin", "Try again", "Reload the page", "Back to the start", "Watch and listen"}

@@ -14,6 +14,10 @@ export const ENDINGS = {
     icon: "tabs", title: "ending.replaced.title", text: "ending.replaced.text", actions: ["rejoin", "home"],
   },
   "removed": { icon: "leave", title: "ending.removed.title", text: "ending.removed.text", actions: ["home"] },
+  "banned": { icon: "leave", title: "ending.banned.title", text: "ending.banned.text", actions: ["home"] },
+  "ended": { icon: "leave", title: "ending.ended.title", text: "ending.ended.text", actions: ["home"] },
+  "locked": { icon: "lock", title: "ending.locked.title", text: "ending.locked.text", actions: ["rejoin", "home"] },
+  "denied": { icon: "lock", title: "ending.denied.title", text: "ending.denied.text", actions: ["home"] },
   "timeout": { icon: "plug", title: "ending.timeout.title", text: "ending.timeout.text", actions: ["rejoin", "home"] },
   "shutdown": {
     icon: "clock", title: "ending.shutdown.title", text: "ending.shutdown.text", actions: ["rejoin", "home"],
@@ -67,6 +71,7 @@ export const ENDINGS = {
 const SAME_PAGE = {
   "bad-message": "refused", "too-large": "refused", "conflict": "refused", "unavailable": "internal",
   "bad-sdp": "protocol-error", "bad-state": "protocol-error", "gone": "timeout",
+  "revoked": "unauthorized",
 };
 
 /** @param {import("../signaling.js").Ended} how @returns {string} a key of ENDINGS */
