@@ -150,15 +150,17 @@ class Chat:
 
     async def history(self, member: Member, command: protocol.History) -> protocol.Reply:
         """What was sent before. Raises RefusedError."""
-        if command.limit < 1 or command.after < 0:
+        after = command.after or 0
+        if command.limit < 1 or after < 0:
             raise RefusedError("bad-message", "`limit` is at least 1 and `after` at least 0.")
         room = member.room
         # What is stored and not yet told comes as an event.
-        before = min(command.before or room.last_message + 1, room.last_message + 1)
-        forwards = command.before is None and command.after > 0
+        ceiling = room.last_message + 1
+        before = ceiling if command.before is None else min(command.before, ceiling)
+        forwards = command.before is None and command.after is not None
         try:
             page = await self._store.page(
-                room.name, _author(member), after=command.after, before=before, forwards=forwards,
+                room.name, _author(member), after=after, before=before, forwards=forwards,
                 limit=min(command.limit, MAX_PAGE),
             )
         except StoreError as error:

@@ -31,7 +31,9 @@ def configure(*, json: bool, level: str, stream: TextIO | None = None) -> None:
     )
     rendering: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if json:
-        rendering += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        # Without the local variables, which hold tokens and what people write.
+        frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        rendering += [structlog.processors.ExceptionRenderer(frames), structlog.processors.JSONRenderer()]
     else:
         plain = structlog.dev.plain_traceback
         rendering += [structlog.dev.ConsoleRenderer(colors=output.isatty(), exception_formatter=plain)]

@@ -67,7 +67,10 @@ async def handle(request: web.Request) -> web.StreamResponse:
         timeout=FINISH_SECONDS,
         compress=False,  # its windows would be most of the memory of an idle connection
     )
-    await socket.prepare(request)
+    try:
+        await socket.prepare(request)
+    except ConnectionError:
+        return web.Response()  # the client has gone away already: nobody reads this
     await Connection(request, socket).run()
     return socket
 

@@ -16,18 +16,25 @@ from rtc.client.events import (
     SpeakersChanged,
     Unpublished,
 )
+from rtc.client.messages import MessageStream
+from rtc.client.protocol import Bytes, Json, Reaction, Text
+from rtc.client.protocol import ChatMessage as Message
 from rtc.client.publication import LocalPublication
 from rtc.client.statistics import CallStatistics
 from rtc.client.tracks import RemoteAudioTrack, RemoteTrack, RemoteVideoTrack
 
 __all__ = [
+    "Bytes",
     "Call",
     "CallError",
     "CallEvent",
     "CallStatistics",
     "ConnectionChanged",
     "JoinError",
+    "Json",
     "LocalPublication",
+    "Message",
+    "MessageStream",
     "MuteChanged",
     "Participant",
     "ParticipantChanged",
@@ -36,10 +43,12 @@ __all__ = [
     "Publication",
     "PublicationEnded",
     "Published",
+    "Reaction",
     "RemoteAudioTrack",
     "RemoteTrack",
     "RemoteVideoTrack",
     "SpeakersChanged",
+    "Text",
     "Unpublished",
     "join",
 ]

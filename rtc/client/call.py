@@ -31,6 +31,7 @@ from rtc.client.events import (
     Unpublished,
 )
 from rtc.client.media import SENDERS, Media
+from rtc.client.messages import Messages, MessageStream
 from rtc.client.publication import LocalPublication
 from rtc.client.roster import Roster
 from rtc.client.signalling import Signalling
@@ -99,6 +100,7 @@ class Call:
             failed=self._media_failed,
         )
         self._media.remb = self._remb
+        self._messages = Messages(self._signalling.command)
         self._roster = Roster()
         self._assigned: dict[str, str] = {}
         self._published: dict[str, LocalPublication] = {}  # the last of each source, for its statistics
@@ -106,6 +108,7 @@ class Call:
         self._started = time.monotonic()
         self._reconnect = asyncio.Event()
         self._fresh = False
+        self._unpublished = False  # the server was restarted and does not know of our publications
         self._reconnects = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
@@ -155,16 +158,11 @@ class Call:
         )
         self.publications[source] = publication
         try:
-            reply = await self._signalling.command(
-                lambda number: protocol.Publish(id=number, mid=sender.mid, source=source, muted=muted)
-            )
-            if reply.publication is None:
-                raise CallError("bad-message", "the server did not name the new publication")
+            await self._announce(publication, muted=muted)
         except BaseException:
             del self.publications[source]
             await publication.stop()
             raise
-        publication.id = reply.publication.id
         self._published[source] = publication
         publication.start(muted=muted)
         return publication
@@ -200,6 +198,27 @@ class Call:
         """
         self._fresh = self._fresh or fresh
         self._reconnect.set()
+
+    async def send(
+        self, content: str | bytes | object, *, topic: str = "", to: Participant | str = ""
+    ) -> int:
+        """Send to everybody in the room, or to one participant; the number of the message, once it is stored.
+
+        Without a `topic` it is chat, a string; with one it is data of an application: bytes, or what JSON can say.
+        It is sent until it is stored, once, however often the connection breaks. Raises CallError.
+        """
+        return await self._messages.send(_content(content, topic), to=to if isinstance(to, str) else to.id)
+
+    async def react(self, emoji: str, *, message: int = 0, removed: bool = False) -> int:
+        """React to message number `message`, or to what is happening now; or take it back. Raises CallError."""
+        return await self._messages.send(protocol.Reaction(emoji, message, removed))
+
+    def messages(self, *, history: int = 0) -> MessageStream:
+        """The last `history` messages of before, and then all that come, one's own too, in the order of the room.
+
+        Each comes once. `async for` ends with the call.
+        """
+        return self._messages.stream(history=history)
 
     def events(self) -> EventStream:
         """Who and what is there already, and then what happens; `async for` ends with the call."""
@@ -261,6 +280,7 @@ class Call:
         try:
             joined = await self._signalling.join(room=room, name=name, token=token, seconds=seconds)
             self.id = joined.you.id
+            self._messages.joined(joined.last_message)
             for participant in joined.participants:
                 for publication in self._roster.enter(participant).publications.values():
                     self._add_track(publication)
@@ -297,6 +317,8 @@ class Call:
                 try:
                     async with asyncio.timeout(RECONNECT_SECONDS):
                         await self._media.connect(fresh=self._fresh)
+                        if self._unpublished:
+                            await self._publish_again()
                 except (TimeoutError, OSError, WireError, CallError) as problem:
                     logger.info("media reconnection failed: %s", problem)
                     self._fresh = True  # an ICE restart did not help, so everything anew
@@ -331,15 +353,39 @@ class Call:
             if message.state == "failed":
                 self._fresh = True
                 self._media_failed()
+        elif isinstance(message, protocol.MessageSent):
+            self._messages.receive(message.message)
+        elif isinstance(message, protocol.Joined):
+            self._renewed(message)
         else:
-            for event in self._roster.apply(message):
-                if isinstance(event, Published):
-                    self._add_track(event.publication)
-                elif isinstance(event, Unpublished):
-                    self._remove_track(event.publication)
-                elif isinstance(event, SpeakersChanged):
-                    self.speakers = event.speakers
-                self._emit(event)
+            self._happened(self._roster.apply(message))
+
+    def _happened(self, events: list[CallEvent]) -> None:
+        for event in events:
+            if isinstance(event, Published):
+                self._add_track(event.publication)
+            elif isinstance(event, Unpublished):
+                self._remove_track(event.publication)
+            elif isinstance(event, SpeakersChanged):
+                self.speakers = event.speakers
+            self._emit(event)
+
+    def _renewed(self, state: protocol.Joined) -> None:
+        """How everything stands, in place of events that the server could not keep."""
+        self._happened(self._roster.replace(state.participants))
+        self._messages.behind(state.last_message)
+        if self._signalling.restarted:
+            self._signalling.restarted = False
+            self._fresh = self._unpublished = True
+            self._reconnect.set()
+        else:
+            self._assign({slot.mid: slot.publication for slot in state.slots if slot.publication})
+
+    async def _publish_again(self) -> None:
+        """Offer one's tracks to a server that was restarted. Raises CallError."""
+        for publication in list(self.publications.values()):
+            await self._announce(publication, muted=publication.muted)
+        self._unpublished = False
 
     def _add_track(self, publication: Publication) -> None:
         make: Callable[[str, str], RemoteTrack]
@@ -380,6 +426,7 @@ class Call:
         for track in self.tracks.values():
             track.stop()
         self._emit(ConnectionChanged("closed", reason))
+        self._messages.end()
         for stream in self._streams:
             stream.end()
         self._streams.clear()
@@ -389,6 +436,15 @@ class Call:
             stream.put(event)
 
     # --- publications of ours -------------------------------------------------------------------------------
+
+    async def _announce(self, publication: LocalPublication, *, muted: bool) -> None:
+        mid, source = publication.sender.mid, publication.source
+        reply = await self._signalling.command(
+            lambda number: protocol.Publish(id=number, mid=mid, source=source, muted=muted)
+        )
+        if reply.publication is None:
+            raise CallError("bad-message", "the server did not name the new publication")
+        publication.id = reply.publication.id
 
     async def _set_muted(self, publication: LocalPublication, muted: bool) -> None:
         await self._signalling.command(
@@ -414,6 +470,14 @@ class Call:
         videos = [p for p in self.publications.values() if p.sender.kind == "video" and not p.muted]
         for publication in videos:
             publication.set_bitrate(bitrate // len(videos))
+
+
+def _content(content: str | bytes | object, topic: str) -> protocol.Content:
+    if not topic:
+        if not isinstance(content, str):
+            raise CallError("bad-message", "only a string is chat; give data a topic")
+        return protocol.Text(content)
+    return protocol.Bytes(topic, content) if isinstance(content, bytes) else protocol.Json(topic, content)
 
 
 def _is_loopback(url: str) -> bool:

@@ -21,6 +21,34 @@ class Roster:
         self.participants[participant.id] = entered
         return entered
 
+    def replace(self, participants: tuple[protocol.Participant, ...]) -> list[events.CallEvent]:
+        """Take over who is there and what they offer; the events that lead from how it was to how it is."""
+        happened: list[events.CallEvent] = []
+        now = {participant.id: participant for participant in participants}
+        for known in list(self.participants):
+            if known not in now:
+                happened += self.apply(protocol.ParticipantLeft(participant=known))
+        for identifier, participant in now.items():
+            before = self.participants.get(identifier)
+            if before is None:
+                happened += self.apply(protocol.ParticipantJoined(participant=participant))
+                continue
+            if before.connected != participant.connected:
+                happened += self.apply(
+                    protocol.ParticipantChanged(participant=identifier, connected=participant.connected)
+                )
+            offered = {publication.id: publication for publication in participant.publications}
+            for withdrawn in before.publications.keys() - offered.keys():
+                happened += self.apply(protocol.Unpublished(participant=identifier, publication=withdrawn))
+            for publication in offered.values():
+                if publication.id not in before.publications:
+                    happened += self.apply(protocol.Published(participant=identifier, publication=publication))
+                elif before.publications[publication.id].muted != publication.muted:
+                    happened += self.apply(
+                        protocol.Muted(participant=identifier, publication=publication.id, muted=publication.muted)
+                    )
+        return happened
+
     def publication(self, identifier: str) -> events.Publication | None:
         """The publication with this id, whoever's it is."""
         for participant in self.participants.values():

@@ -23,11 +23,14 @@ from rtc.client.errors import CallError, JoinError
 BACKOFF_SECONDS = (0.0, 0.3, 1.2, 2.7, 4.8, 7.0)
 """Waits before the attempts to reconnect, as LiveKit's clients; the last repeats. Up to a second is added."""
 
-PING_SECONDS = 5.0
+PING_SECONDS = 3.0
 """A connection that has been silent for this long is asked whether it lives."""
 
-SILENCE_SECONDS = 15.0
+SILENCE_SECONDS = 7.0
 """A connection that has been silent for this long is given up."""
+
+ATTEMPT_SECONDS = 5.0
+"""An attempt to reconnect may take this long."""
 
 ACK_EVENTS = 16
 """Events acknowledged at once at the latest."""
@@ -78,6 +81,8 @@ class Signalling:
         self._ended = ended
         self._http: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self.restarted = False
+        """The server was, and its snapshot is still to come: whoever handles that resets this."""
         self._session = ""
         self._resume_seconds = 30.0
         self._next_id = 1
@@ -211,7 +216,7 @@ class Signalling:
         if future is None or future.done():
             return
         if isinstance(message, protocol.Error):
-            future.set_exception(CallError(message.code, message.message))
+            future.set_exception(CallError(message.code, message.message, retry_after=message.retry_after))
         else:
             future.set_result(message)
 
@@ -224,7 +229,7 @@ class Signalling:
             await asyncio.sleep(wait + (random.random() if wait else 0.0))  # noqa: S311 - spreads load, no secret
             attempt += 1
             try:
-                async with asyncio.timeout(SILENCE_SECONDS):
+                async with asyncio.timeout(ATTEMPT_SECONDS):
                     socket = await self._connect()
                     await socket.send_str(
                         protocol.encode(protocol.Resume(session=self._session, ack=self._seq))
@@ -232,8 +237,12 @@ class Signalling:
                     answer = await self._first_message(socket)
                     if isinstance(answer, protocol.Resumed):
                         self._acked = self._seq
-                        for command, _ in list(self._unanswered.values()):
-                            await socket.send_str(protocol.encode(command))
+                        if answer.restarted:
+                            self.restarted = True
+                            self._void_media_commands()
+                        for command, future in list(self._unanswered.values()):
+                            if not future.done():
+                                await socket.send_str(protocol.encode(command))
                         return socket
                     await socket.close()
             except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError):
@@ -242,6 +251,12 @@ class Signalling:
                 break
         self._end("timeout")
         return None
+
+    def _void_media_commands(self) -> None:
+        """Those without an answer were about media that the server no longer knows."""
+        for command, future in self._unanswered.values():
+            if isinstance(command, protocol.MediaCommand) and not future.done():
+                future.set_exception(CallError("gone", "the server was restarted"))
 
     async def _send(self, message: protocol.Message) -> None:
         """Send if the connection stands; a command is repeated later otherwise."""

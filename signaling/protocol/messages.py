@@ -81,10 +81,10 @@ class Send(Numbered, tag="send"):
 class History(Numbered, tag="history"):
     """Messages with numbers between `after` and `before`. Reply: `messages`, in order, and `more`.
 
-    Of too many the last ones are given; with `after` set and `before` not, the first ones.
+    Of too many the last ones are given; with `after` and without `before`, the first ones.
     """
 
-    after: int = 0
+    after: int | None = None
     before: int | None = None
     limit: int = 50
 

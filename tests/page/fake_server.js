@@ -189,9 +189,9 @@
       const { number, at } = known ?? fake.say("me", content, { key, to });
       fake.emit({ type: "reply", re: message.id, number, at });
     } else if (message.type === "history") {
-      const { after = 0, before = Infinity, limit } = message;
-      const found = fake.messages.filter((one) => one.number > after && one.number < before);
-      const messages = after && before === Infinity ? found.slice(0, limit) : found.slice(-limit);
+      const { after, before = Infinity, limit } = message;
+      const found = fake.messages.filter((one) => one.number > (after ?? 0) && one.number < before);
+      const messages = after !== undefined && before === Infinity ? found.slice(0, limit) : found.slice(-limit);
       fake.emit({ type: "reply", re: message.id, messages, more: found.length > messages.length });
     } else {
       fake.emit({ type: "reply", re: message.id });

@@ -88,3 +88,16 @@ def test_text_is_for_people(output: io.StringIO) -> None:
     assert "careful" in stream.getvalue()
     assert "unseen" not in stream.getvalue()
     assert not output.getvalue()
+
+
+def test_what_was_in_the_variables_of_a_failure_is_not_logged(output: io.StringIO) -> None:
+    stream = io.StringIO()
+    logs.configure(json=True, level="info", stream=stream)
+    token = "a-token-in-a-variable"
+    try:
+        raise ValueError(len(token))
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    assert "ValueError" in stream.getvalue()
+    assert "a-token-in" not in stream.getvalue()
+    assert not output.getvalue()

@@ -179,12 +179,9 @@ export class Chat extends EventTarget {
       const page = await this.#ask({ type: "history", after: this.#complete, limit: PAGE });
       if (!page) break; // asked again when the next session stands
       const messages = page.messages ?? [];
-      // nothing was known yet: these are the last ones, and what is before them is loaded as all that is earlier
-      const first = this.#complete === 0 && page.more;
-      if (first) [this.#oldest, this.earlier] = [messages[0].number, true];
       for (const message of messages) this.#take(message);
       this.#complete = messages.at(-1)?.number ?? this.#complete;
-      more = Boolean(page.more) && !first;
+      more = page.more ?? false;
       if (!more) this.#complete = Math.max(this.#complete, this.#meanwhile);
     }
     this.#meanwhile = null;

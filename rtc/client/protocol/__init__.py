@@ -63,6 +63,7 @@ from rtc.client.protocol.governance import (
 )
 from rtc.client.protocol.media import (
     Encodings,
+    MediaCommand,
     MediaEvent,
     Mute,
     Muted,
@@ -139,9 +140,7 @@ __all__ = [
     "Joined",
     "Json",
     "Leave",
-    "ListBans",
-    "LobbyChanged",
-    "MediaEvent",
+    "ListBans", "LobbyChanged", "MediaCommand", "MediaEvent",
     "Message",
     "MessageEvent",
     "MessageSent",

@@ -97,4 +97,5 @@ class Transport(Event, tag="transport"):
     state: str
 
 
+MediaCommand = Offer | Publish | Unpublish | Mute | Watch
 MediaEvent = Published | Unpublished | Muted | Slots | Speakers | Redundancy | Quality | Encodings | Transport

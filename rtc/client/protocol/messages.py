@@ -74,7 +74,7 @@ class Send(Command, tag="send"):
 class History(Command, tag="history"):
     """Messages with numbers between `after` and `before`."""
 
-    after: int = 0
+    after: int | None = None
     before: int | None = None
     limit: int = 50
 
