@@ -13,7 +13,7 @@ import json
 import os
 import platform
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -24,9 +24,10 @@ from rich.table import Table
 
 from bench.load import work as loads
 from bench.load.clarion import clarion
+from bench.load.endpoint import ONLY_CM, ONLY_GCM
 from bench.load.floor import floor
 from bench.load.janus import available, janus
-from bench.load.server import GENERATOR_CORE, Sfu, namespace
+from bench.load.server import GENERATOR_CORE, Sfu, awake, namespace
 from bench.load.track import AUDIO, VIDEO
 from bench.load.work import Figures, Work
 
@@ -39,14 +40,16 @@ STEADY = (
     Work("audio-100", "audio, 1 → 100", listeners=100),
     Work("audio-400", "audio, 1 → 400", listeners=400),
 )
-SAME = Work("same-profile", "audio, 1 → 200, both AES-CM-SHA1", listeners=200)
+SAME_GCM = Work("same-gcm", "audio, 1 → 200, both AES-GCM", listeners=200)
+SAME_CM = Work("same-cm", "audio, 1 → 200, both AES-CM", listeners=200)
 RED = Work("red", "audio, 1 → 200, RED of depth 4 for 25", listeners=200, lossy=25)
 MOST_AUDIO = Work("most-audio", "most audio, 8 tracks → 100", publishers=8, listeners=100)
 MOST_VIDEO = Work("most-video", "most video, 8 tracks → 20", publishers=8, listeners=20, sends=("video",))
-AUDIO_STEPS = (20_000, 40_000, 60_000, 80_000, 100_000, 130_000, 160_000, 200_000, 250_000, 300_000)
+AUDIO_STEPS = (20_000, 40_000, 60_000, 80_000, 100_000, 130_000, 160_000, 200_000, 250_000, 300_000, 315_000)
 VIDEO_STEPS = (20_000, 40_000, 60_000, 80_000, 110_000, 150_000, 200_000, 250_000, 300_000, 360_000)
 ROWS = (
-    *(work.name for work in STEADY), SAME.name, RED.name, MOST_AUDIO.name, MOST_VIDEO.name, "joins", "flood", "churn"
+    *(work.name for work in STEADY), SAME_GCM.name, SAME_CM.name, RED.name, MOST_AUDIO.name, MOST_VIDEO.name,
+    "joins", "flood", "churn",
 )
 
 Server = Callable[[], AbstractAsyncContextManager[Sfu]]
@@ -55,10 +58,17 @@ SERVERS: dict[str, Server] = {
     "Janus": janus,
     "Janus, one loop": lambda: janus(event_loops=1),
 }
-SAME_SERVERS: dict[str, Server] = {
-    "Clarion": lambda: clarion(whip=True),
-    "Janus": lambda: janus(only_cm=True),
-    "Janus, one loop": lambda: janus(event_loops=1, only_cm=True),
+SAME: dict[str, dict[str, Server]] = {
+    SAME_GCM.name: {
+        "Clarion": clarion,
+        "Janus": lambda: janus(profiles=ONLY_GCM),
+        "Janus, one loop": lambda: janus(event_loops=1, profiles=ONLY_GCM),
+    },
+    SAME_CM.name: {
+        "Clarion": lambda: clarion(whip=True),
+        "Janus": lambda: janus(profiles=ONLY_CM),
+        "Janus, one loop": lambda: janus(event_loops=1, profiles=ONLY_CM),
+    },
 }
 
 
@@ -68,10 +78,10 @@ async def measure(
     """Rows of results."""
     seconds = 4.0 if quick else 8.0
     rows: list[dict[str, object]] = []
-    titles = {work.name: work.title for work in (*STEADY, SAME, RED, MOST_AUDIO, MOST_VIDEO)}
+    titles = {work.name: work.title for work in (*STEADY, SAME_GCM, SAME_CM, RED, MOST_AUDIO, MOST_VIDEO)}
     both: dict[str, Callable[[Server], Awaitable[Figures]]] = {
         work.name: lambda server, work=work: loads.steady(server(), work, seconds)  # type: ignore[misc]
-        for work in (*STEADY, SAME)
+        for work in (*STEADY, SAME_GCM, SAME_CM)
     }
     both[MOST_AUDIO.name] = lambda server: loads.most(server(), MOST_AUDIO, AUDIO, AUDIO_STEPS, seconds / 2)
     both[MOST_VIDEO.name] = lambda server: loads.most(server(), MOST_VIDEO, VIDEO, VIDEO_STEPS, seconds / 2)
@@ -86,7 +96,7 @@ async def measure(
         if name in alone:
             found["Clarion"] = await alone[name]()
         else:
-            for server, start in (SAME_SERVERS if name == SAME.name else SERVERS).items():
+            for server, start in SAME.get(name, SERVERS).items():
                 if server == "Clarion" or available():
                     found[server] = await both[name](start)
         for server, figures in found.items():
@@ -127,6 +137,7 @@ def main(
     rows: Annotated[str, typer.Option(help=f"Which, comma between: {', '.join(ROWS)}.")] = ",".join(ROWS),
     quick: Annotated[bool, typer.Option(help="Half as long.")] = False,
     churn: Annotated[float, typer.Option(help="Seconds of coming and going.")] = 30.0,
+    keep_awake: Annotated[bool, typer.Option(help="Keep the server's core from sleeping between packets.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
 ) -> None:
     """Measure what forwarding costs."""
@@ -135,7 +146,7 @@ def main(
         raise typer.BadParameter(f"no such row: {', '.join(unknown)}")
     os.sched_setaffinity(0, {GENERATOR_CORE})
     console = Console(stderr=True)
-    with namespace():
+    with namespace(), awake() if keep_awake else nullcontext():
         floors = asyncio.run(floor(200))
         found = asyncio.run(measure(names, quick=quick, churn=churn, tell=console.print))
     Console().print(table(found, floors))

@@ -20,7 +20,7 @@ from aiortc.rtcdtlstransport import RTCCertificate
 from signaling.tokens import Grants, issue
 
 from . import sdp
-from .endpoint import Endpoint
+from .endpoint import AS_BROWSERS, ONLY_CM, Endpoint
 from .sdp import Kind, Line
 from .server import CLIENT_HOST, SERVER_HOST, Client, server_process
 
@@ -85,7 +85,7 @@ class Clarion:
         video: list[Kind] = ["video"] * video_slots
         kinds = audio + video
         lines += [Line(str(len(sends) + i), kind) for i, kind in enumerate(kinds)]
-        endpoint = Endpoint(self._certificate, CLIENT_HOST, only_cm=self._whip)
+        endpoint = Endpoint(self._certificate, CLIENT_HOST, ONLY_CM if self._whip else AS_BROWSERS)
         offer = sdp.write(endpoint.local, lines)
         client = Client(
             endpoint if sends else None, endpoint if kinds else None,

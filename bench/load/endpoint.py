@@ -19,6 +19,7 @@ from aiortc.rtcdtlstransport import (
     RTCDtlsFingerprint,
     RTCDtlsParameters,
     RTCDtlsTransport,
+    SRTPProtectionProfile,
 )
 from pylibsrtp import Session
 
@@ -29,9 +30,9 @@ CHECK_SECONDS = 0.05  # between two connectivity checks
 CONNECT_SECONDS = 20.0
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h: beyond the limit, for root
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h
-PROFILES = (SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80)
-"""What is accepted, cheapest first, so that each server gets the profile that it prefers."""
-ONLY_CM = (SRTP_AES128_CM_SHA1_80,)
+AS_BROWSERS = (SRTP_AES128_CM_SHA1_80, SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM)
+"""What is accepted, most wanted first: Chromium 156 takes AES-CM from a server that offers both."""
+ONLY_GCM, ONLY_CM = (SRTP_AEAD_AES_128_GCM,), (SRTP_AES128_CM_SHA1_80,)
 
 
 class Endpoint:
@@ -39,14 +40,16 @@ class Endpoint:
 
     role = "controlling"  # for aiortc: we are the DTLS server
 
-    def __init__(self, certificate: RTCCertificate, host: str, *, only_cm: bool = False) -> None:
+    def __init__(
+        self, certificate: RTCCertificate, host: str, profiles: Sequence[SRTPProtectionProfile] = AS_BROWSERS
+    ) -> None:
         self.socket = prepared_socket(host)
         fingerprint = next(f.value for f in certificate.getFingerprints() if f.algorithm == "sha-256")
         self.local = Local(secrets.token_hex(4), secrets.token_hex(12), fingerprint, self.socket.getsockname())
         self.remote: Remote | None = None
         self.profile = ""
         self._dtls = RTCDtlsTransport(self, [certificate])  # type: ignore[arg-type]  # it uses role, _recv and _send
-        self._dtls._srtp_profiles = [*(ONLY_CM if only_cm else PROFILES)]
+        self._dtls._srtp_profiles = list(profiles)
         self._arrived: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._closed = False

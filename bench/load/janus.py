@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiortc.rtcdtlstransport import RTCCertificate
+from aiortc.rtcdtlstransport import RTCCertificate, SRTPProtectionProfile
 
 from . import sdp
-from .endpoint import Endpoint
+from .endpoint import AS_BROWSERS, Endpoint
 from .sdp import Kind, Line
 from .server import CLIENT_HOST, SERVER_HOST, Client, server_process
 
@@ -29,10 +29,12 @@ PLUGINS = "/usr/lib/x86_64-linux-gnu/janus"
 class Janus:
     """A running Janus, spoken to over one WebSocket; each publisher and each subscriber is a handle."""
 
-    def __init__(self, pid: int, socket: aiohttp.ClientWebSocketResponse, *, only_cm: bool) -> None:
+    def __init__(
+        self, pid: int, socket: aiohttp.ClientWebSocketResponse, profiles: Sequence[SRTPProtectionProfile]
+    ) -> None:
         self.pid = pid
         self._socket = socket
-        self._only_cm = only_cm
+        self._profiles = profiles
         self._session = 0
         self._transactions = itertools.count(1)
         self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
@@ -60,7 +62,7 @@ class Janus:
         if not sends:
             return client
         lines = [Line(str(i), kind, secrets.randbits(31)) for i, kind in enumerate(sends)]
-        endpoint = Endpoint(self._certificate, CLIENT_HOST, only_cm=self._only_cm)
+        endpoint = Endpoint(self._certificate, CLIENT_HOST, self._profiles)
         handle = await self._attach(client)
         joined = await self._ask("message", handle, body={
             "request": "joinandconfigure", "room": self._rooms[room], "ptype": "publisher",
@@ -83,7 +85,7 @@ class Janus:
             "streams": [{"feed": feed} for feed in feeds],
         })
         remote = sdp.read(attached["jsep"]["sdp"])
-        endpoint = client.subscriber = Endpoint(self._certificate, CLIENT_HOST, only_cm=self._only_cm)
+        endpoint = client.subscriber = Endpoint(self._certificate, CLIENT_HOST, self._profiles)
         answer = sdp.write(endpoint.local, [Line(mid, kind) for mid, kind in remote.lines], answer=True)
         jsep = {"type": "answer", "sdp": answer}
         await self._ask("message", handle, body={"request": "start"}, jsep=jsep)
@@ -136,7 +138,9 @@ def available() -> bool:
 
 
 @contextlib.asynccontextmanager
-async def janus(*, event_loops: int = 0, only_cm: bool = False) -> AsyncIterator[Janus]:
+async def janus(
+    *, event_loops: int = 0, profiles: Sequence[SRTPProtectionProfile] = AS_BROWSERS
+) -> AsyncIterator[Janus]:
     """Run Janus with the VideoRoom; `event_loops` 0 is as shipped, a thread for each handle."""
     with tempfile.TemporaryDirectory(prefix="load-janus-") as folder:
         base = Path(folder)
@@ -159,7 +163,7 @@ async def janus(*, event_loops: int = 0, only_cm: bool = False) -> AsyncIterator
             aiohttp.ClientSession() as http,
             http.ws_connect(f"ws://{SERVER_HOST}:{PORT}", protocols=["janus-protocol"], max_msg_size=1 << 24) as socket,
         ):
-            running = Janus(pid, socket, only_cm=only_cm)
+            running = Janus(pid, socket, profiles)
             reading = asyncio.create_task(running.read(), name="signalling of Janus")
             try:
                 await running.open()

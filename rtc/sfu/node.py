@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import ifaddr
 import structlog
-from aiortc.rtcdtlstransport import RTCCertificate
 
 from rtc.transport.addresses import AddressTable
+from rtc.transport.aiortc_private import SharedCertificate
 from rtc.transport.batch import Inbox, Outbox
 from rtc.transport.udp import UdpSocket, open_udp
 from rtc.wire.sdp import host_candidates
@@ -76,7 +76,7 @@ class Node:
         self._stall = LongestStall()
         self._room_due = self._loop.time() + ROOM_SECONDS
         self._port = Port(
-            RTCCertificate.generateCertificate(),
+            SharedCertificate.generateCertificate(),
             now=self._loop.time,
             wall_offset=time.time() - self._loop.time(),
             transmit=self._transmit,

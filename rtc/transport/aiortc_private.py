@@ -21,6 +21,8 @@ from typing import Literal, Protocol
 from aiortc import rtcdtlstransport, rtcsctptransport
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
 from aiortc.rtcsctptransport import RTCSctpTransport
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 from pylibsrtp import Session
 
@@ -58,6 +60,7 @@ SCTP_TIME_SHARE = 0.1
 SCTP_TIME_BURST = 0.02
 """Share of the processor, and seconds of it at once, that one peer's SCTP chunks may take from the others."""
 
+_RELEASE_BUFFERS = 0x10  # SSL_MODE_RELEASE_BUFFERS: an idle connection keeps no 16 kB each way
 _RECORD_HEADER_LENGTH = 13
 _CHANGE_CIPHER_SPEC = 20
 _APPLICATION_DATA = 23
@@ -78,6 +81,26 @@ class Pipe(Protocol):
 
     def send(self, data: bytes) -> None:
         """Send a datagram now."""
+
+
+class SharedCertificate(RTCCertificate):
+    """A certificate whose connections share one OpenSSL context for each list of profiles.
+
+    aiortc makes one for every connection, which costs each a millisecond and 40 kB.
+    """
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey, cert: x509.Certificate) -> None:
+        super().__init__(key, cert)
+        self._contexts: dict[tuple[str, ...], SSL.Context] = {}
+
+    def _create_ssl_context(self, srtp_profiles: list[rtcdtlstransport.SRTPProtectionProfile]) -> SSL.Context:
+        names = tuple(profile.openssl_profile.decode() for profile in srtp_profiles)
+        context = self._contexts.get(names)
+        if context is None:
+            context = self._contexts[names] = super()._create_ssl_context(srtp_profiles)
+            context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # no handshake is resumed
+            context.set_mode(_RELEASE_BUFFERS)
+        return context
 
 
 class DtlsTransport(RTCDtlsTransport):
