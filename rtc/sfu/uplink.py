@@ -101,9 +101,7 @@ class Uplink:
         self._next = now + UPDATE_SECONDS
         told: list[rtcp.RtcpPacket] = []
         ssrcs = tuple(source.ssrc for source in sources if source.ssrc is not None)
-        feedback = self._mask.feedback(ssrc, ssrcs[0])
-        if feedback is not None:
-            told.append(feedback)
+        told += self._mask.feedback(ssrc, ssrcs[0])
         for gaps in self._gaps.values():
             expected, lost, runs = gaps.take()
             self.estimator.counted(expected=expected, lost=lost, runs=runs, now=now)
