@@ -80,9 +80,11 @@ class Fanout:
 
     @property
     def has_newcomers(self) -> bool:
-        """Whether somebody waits who could start with the next fitting packet."""
+        """Whether somebody waits who sees nothing yet and could start with the next fitting packet."""
         return any(
-            slot.outlet.open and (not self._codec or slot.payload_type(self._codec) is not None)
+            slot.outlet.open
+            and (slot.upcoming is None or slot.upcoming.fanout is not self)
+            and (not self._codec or slot.payload_type(self._codec) is not None)
             for slot in self.waiting
         )
 

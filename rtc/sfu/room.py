@@ -24,6 +24,9 @@ SPEAKERS_SECONDS = 0.1
 SELECTION_SECONDS = 0.25
 """How often the encodings that listeners receive are chosen anew."""
 
+UPCOMING_SECONDS = 3.0
+"""A key frame that only makes a picture better or smaller is asked for this often, as long as it does not come."""
+
 OVERTAKING_LEVEL = 6
 """dB by which one speaker must be louder to be preferred to another, lest equals chase each other out of the slots."""
 
@@ -273,9 +276,12 @@ class Room:
             views.append(View(slot, publication, ladder, important))
         qualities = tuple(sorted(choose(views, budget=peer.video_budget, now=now), key=lambda each: each.mid))
         for slot, _ in carried:
-            for source in (slot.source, slot.upcoming):
-                if source is not None and source.needs_start:
-                    self.look_after(source)
+            if slot.source is not None and slot.source.needs_start:
+                self.look_after(slot.source)
+            if slot.upcoming is not None and now >= slot.next_request:
+                slot.next_request = now + UPCOMING_SECONDS
+                slot.upcoming.keyframes.want()
+                self.look_after(slot.upcoming)
         if qualities != peer.qualities:
             peer.qualities = qualities
             peer.events.qualities_changed(qualities)

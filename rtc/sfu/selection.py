@@ -85,8 +85,8 @@ def ladder_of(publication: Publication, *, height: int | None, now: float) -> La
         bitrate = GROWTH * max(each for *_, each in layers)
         if publication.demand.can_come(source, now=now) or len(encodings) == 1:
             options += _options(place, source, layers)
-        else:
-            complete = False
+        elif source.packets:
+            complete = False  # what never came is not part of what the publisher has to send
         if height is not None and source.height and source.height >= TOLERANCE * height:
             break
     if not options:

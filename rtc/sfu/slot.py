@@ -99,6 +99,8 @@ class Slot:
         """What it receives, or waits for."""
         self.upcoming: Source | None = None
         """Another encoding of the same track that takes over with its next key frame."""
+        self.next_request = 0.0
+        """When a key frame of that is to be asked for, again if need be."""
         self.packets = 0
         self.octets = 0
         self.resent = 0
@@ -167,7 +169,7 @@ class Slot:
             self.upcoming.fanout.detach(self)
             self.upcoming = None
         if source is not self.source:
-            self.upcoming = source
+            self.upcoming, self.next_request = source, 0.0
             source.fanout.attach(self)
 
     def start_on(self, fanout: Fanout) -> None:

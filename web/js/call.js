@@ -7,6 +7,7 @@ import { Publisher } from "./publisher.js";
 import { Redundancy } from "./redundancy.js";
 import { Roster } from "./roster.js";
 import { Signaling, SignalingError } from "./signaling.js";
+import { Simulcast } from "./simulcast.js";
 import { AudioOutput } from "./speakers.js";
 
 /** Milliseconds for which a peer connection may be disconnected before ICE starts again. */
@@ -15,6 +16,8 @@ const DISCONNECTED_PATIENCE = 2500;
 const LONGEST_PAUSE = 8000;
 /** Milliseconds for which changes of `watch` are gathered. */
 const WATCH_DELAY = 80;
+/** What the server takes for granted. */
+const WATCH_ALL = JSON.stringify({ publications: null, heights: {} });
 
 /**
  * Emits `change` (something to show differs; gathered per frame), `notice` (detail {key, values}), `blocked` (sound
@@ -31,7 +34,9 @@ export class Call extends EventTarget {
   /** @type {RTCIceServer[]} */ #iceServers = [];
   /** @type {() => void} */ #unwatchNetwork = () => {};
   #redundancy = new Redundancy(() => this.#build());
-  /** @type {string[] | null} */ #watched = null;
+  #simulcast = new Simulcast();
+  /** What the server was last told, as JSON. */
+  #watched = WATCH_ALL;
   /** @type {number | undefined} */ #watchTimer;
   /** @type {number | undefined} */ #patience;
   /** @type {number | undefined} */ #rebuildTimer;
@@ -86,19 +91,25 @@ export class Call extends EventTarget {
     return (mid !== null && this.#peer?.receivedTracks().get(mid)) || null;
   }
 
+  /** @param {string} publication @returns {import("./types.js").SlotQuality | undefined} what keeps it from its best */
+  qualityOf(publication) {
+    return this.roster.qualities.get(this.roster.slotOf(publication) ?? "");
+  }
+
   /**
    * Tell the server which video matters, most wanted first.
    *
    * @param {string[]} wanted  publications
    * @param {boolean} choose  whether our order differs from what the server would do by itself
+   * @param {Record<string, number>} heights  device pixels at which publications are shown, 0: not at all
    */
-  watch(wanted, choose) {
-    const list = choose ? wanted : null;
-    if (JSON.stringify(list) === JSON.stringify(this.#watched)) return;
-    this.#watched = list;
+  watch(wanted, choose, heights) {
+    const view = JSON.stringify({ publications: choose ? wanted : null, heights });
+    if (view === this.#watched) return;
+    this.#watched = view;
     this.#watchTimer ??= setTimeout(() => {
       this.#watchTimer = undefined;
-      this.#send(this.signaling.command({ type: "watch", publications: this.#watched }));
+      this.#send(this.signaling.command({ type: "watch", ...JSON.parse(this.#watched) }));
     }, WATCH_DELAY);
   }
 
@@ -120,8 +131,9 @@ export class Call extends EventTarget {
       return;
     }
     this.#iceServers = joined.iceServers ?? [];
-    this.#watched = null;
+    this.#watched = WATCH_ALL;
     this.#redundancy.forget();
+    this.#simulcast.forget();
     if (this.#announced || this.#iceServers.length) {
       this.publisher.reset();
       this.#build();
@@ -138,7 +150,7 @@ export class Call extends EventTarget {
       const reply = this.signaling.command({ type: "offer", sdp });
       this.#publish(); // goes out right behind the offer, without waiting for its answer
       return (await reply).sdp ?? "";
-    }, this.#redundancy);
+    }, this.#redundancy, this.#simulcast);
     this.#peer = peer;
     this.#grow();
     peer.connection.onconnectionstatechange = () => {
@@ -194,6 +206,7 @@ export class Call extends EventTarget {
     if (leaving) this.#notice("notice.left", { name: leaving.name });
     if (event.type === "published" && this.#grow()) this.#negotiate();
     if (event.type === "slots") this.#playSlots();
+    if (event.type === "encodings") this.#peer?.useEncodings(event.mid, event.rids);
     if (event.type === "redundancy") this.#redundancy.ask(event.mid, event.depth ?? 0);
     // while an offer waits for its answer, the news is of the connection before it
     const stable = this.#peer?.connection.signalingState === "stable";

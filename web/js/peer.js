@@ -10,10 +10,6 @@ export const SOURCES = ["microphone", "camera", "screen", "screen-audio"];
 const SLOT_STEP = 4;
 const MOST_AUDIO_SLOTS = 12;
 const MOST_VIDEO_SLOTS = 16;
-/** Bits per second: what VGA to 720p of a talking head can use. */
-const CAMERA_BITRATE = 1_500_000;
-/** Bits per second: text must stay sharp. */
-const SCREEN_BITRATE = 2_500_000;
 
 /** @param {number} wanted @param {number} most */
 function stepped(wanted, most) {
@@ -29,19 +25,18 @@ export class Peer {
    * @param {RTCIceServer[]} iceServers
    * @param {(sdp: string) => Promise<string>} ask  sends an offer, resolves to the answer
    * @param {import("./redundancy.js").Redundancy} redundancy
+   * @param {import("./simulcast.js").Simulcast} simulcast
    */
-  constructor(iceServers, ask, redundancy) {
+  constructor(iceServers, ask, redundancy, simulcast) {
     this.ask = ask;
     this.redundancy = redundancy;
+    this.simulcast = simulcast;
     this.connection = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     for (const source of SOURCES) {
-      const kind = source === "camera" || source === "screen" ? "video" : "audio";
-      const maxBitrate = source === "camera" ? CAMERA_BITRATE : SCREEN_BITRATE;
-      const transceiver = this.connection.addTransceiver(kind, {
-        direction: "sendonly",
-        sendEncodings: kind === "video" ? [{ maxBitrate }] : undefined,
-      });
-      if (kind === "audio") redundancy.prepare(transceiver);
+      const transceiver = source === "camera" ? simulcast.addCamera(this.connection)
+        : source === "screen" ? simulcast.addScreen(this.connection)
+          : this.connection.addTransceiver("audio", { direction: "sendonly" });
+      if (transceiver.receiver.track.kind === "audio") redundancy.prepare(transceiver);
       this.#sending.set(source, transceiver);
     }
   }
@@ -95,7 +90,14 @@ export class Peer {
   /** @param {Source} source @param {MediaStreamTrack | null} track */
   async send(source, track) {
     const sender = this.#sending.get(source)?.sender;
-    if (sender && sender.track !== track) await sender.replaceTrack(track);
+    if (!sender || sender.track === track) return;
+    if (source === "camera" && track) await this.simulcast.fit(sender, track);
+    await sender.replaceTrack(track);
+  }
+
+  /** @param {string} mid @param {string[]} rids  encodings of that m-line that are of use to anybody */
+  useEncodings(mid, rids) {
+    if (mid === this.mid("camera")) this.simulcast.ask(rids, this.#sending.get("camera")?.sender);
   }
 
   /** @returns {Map<string, MediaStreamTrack>} the tracks of the slots by m-line */

@@ -39,6 +39,8 @@ export class Roster {
   people = new Map();
   /** What each m-line carries. @type {Map<string, import("./types.js").SlotAssignment>} */
   slots = new Map();
+  /** How the picture of each m-line is kept from its best. @type {Map<string, import("./types.js").SlotQuality>} */
+  qualities = new Map();
   selfId = "";
   /** Who speaks according to the latest event; it stands until the next one. @type {Set<string>} */
   #speakers = new Set();
@@ -47,6 +49,7 @@ export class Roster {
   begin(joined) {
     this.people.clear();
     this.slots.clear();
+    this.qualities.clear();
     this.#speakers.clear();
     this.selfId = joined.you.id;
     this.people.set(joined.you.id, new Person(joined.you, true));
@@ -95,6 +98,9 @@ export class Roster {
         this.#speakers = new Set(event.speakers.map((speaker) => speaker.participant));
         for (const id of this.#speakers) this.heard(id);
         this.settle();
+        break;
+      case "quality":
+        this.qualities = new Map(event.slots.map((slot) => [slot.mid, slot]));
         break;
       case "transport":
         break;

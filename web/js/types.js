@@ -35,10 +35,13 @@
  * @typedef {{type: "transport", seq: number, state: RTCPeerConnectionState}} Transport
  * @typedef {{type: "redundancy", seq: number, mid: string, depth?: number, copies?: number}} RedundancyAsked
  * @typedef {{type: "message", seq: number, message: ChatMessage}} MessageSent
+ * @typedef {{mid: string, paused?: boolean, limit?: "bandwidth" | "source"}} SlotQuality
+ * @typedef {{type: "quality", seq: number, slots: SlotQuality[]}} Quality
+ * @typedef {{type: "encodings", seq: number, mid: string, rids: string[]}} Encodings
  * @typedef {{type: "closed", seq: number, reason: string}} Closed
  *
  * @typedef {ParticipantJoined | ParticipantLeft | ParticipantChanged | Published | Unpublished | Muted | Slots
- *   | Speakers | Transport | RedundancyAsked | MessageSent} RoomEvent
+ *   | Speakers | Transport | RedundancyAsked | Quality | Encodings | MessageSent} RoomEvent
  * @typedef {Joined | Reachable | Resumed | Reply | ErrorMessage | Closed | RoomEvent | LineEvent} ServerMessage
  *
  * @typedef {"available" | "busy" | "offline"} Presence
@@ -58,7 +61,7 @@
  *   | {type: "publish", mid: string, source: Source, muted: boolean}
  *   | {type: "unpublish", publication: string}
  *   | {type: "mute", publication: string, muted: boolean}
- *   | {type: "watch", publications: string[] | null}
+ *   | {type: "watch", publications: string[] | null, heights: Record<string, number>}
  *   | {type: "send", key: string, content: Content, to?: string}
  *   | {type: "history", after?: number, before?: number, limit?: number}
  *   | {type: "ring", people: string[], call?: string}

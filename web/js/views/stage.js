@@ -10,6 +10,8 @@ import { Tile, placeAt } from "./tile.js";
 /** @typedef {{id: string, person: Person, isScreen: boolean, publication: string}} Entry */
 /** @typedef {import("../layout.js").Arrangement} Arrangement */
 
+/** Device pixels: the server is told of heights in such steps, so that it is not told of every resize. */
+const HEIGHT_STEP = 30;
 const SCREEN = "/screen";
 
 export class Stage {
@@ -29,6 +31,7 @@ export class Stage {
     this.#more.addEventListener("click", showPeople);
     this.#resize = new ResizeObserver(() => this.update());
     this.#resize.observe(this.element);
+    document.addEventListener("visibilitychange", this.#shownOrHidden);
   }
 
   get pinned() {
@@ -110,6 +113,7 @@ export class Stage {
         away: !entry.person.connected,
         pinned: entry.id === this.#pinned,
         track: this.#trackOf(entry),
+        quality: this.call.qualityOf(entry.publication),
       });
       tile.place(boxes.get(entry.id));
       tile.element.classList.toggle("on-stage", entry.id === stage);
@@ -168,7 +172,7 @@ export class Stage {
   }
 
   /**
-   * @param {Entry[]} entries @param {string} stage @param {Map<string, unknown>} boxes
+   * @param {Entry[]} entries @param {string} stage @param {Map<string, import("../layout.js").Box>} boxes
    * @param {boolean} someHidden
    */
   #watch(entries, stage, boxes, someHidden) {
@@ -180,7 +184,13 @@ export class Stage {
     };
     wanted.sort((a, b) => weight(b) - weight(a)); // stable: equals stay in the order of the tiles
     const list = wanted.slice(0, most).map((entry) => entry.publication);
-    this.call.watch(list, list.length > 0 && (stage !== "" || someHidden || wanted.length > most));
+    /** @type {Record<string, number>} */ const heights = {};
+    for (const entry of entries) {
+      if (entry.person.isSelf || !entry.publication) continue;
+      const lines = document.hidden ? 0 : (boxes.get(entry.id)?.height ?? 0) * devicePixelRatio;
+      heights[entry.publication] = Math.ceil(lines / HEIGHT_STEP) * HEIGHT_STEP;
+    }
+    this.call.watch(list, list.length > 0 && (stage !== "" || someHidden || wanted.length > most), heights);
   }
 
   /** @param {{emoji: string, name: string, sender: string}} reaction  to what is happening now */
@@ -189,7 +199,10 @@ export class Stage {
     burst(tile && !tile.hidden ? tile : this.element, emoji, name);
   }
 
+  #shownOrHidden = () => this.update();
+
   destroy() {
+    document.removeEventListener("visibilitychange", this.#shownOrHidden);
     this.#resize.disconnect();
     for (const tile of this.#tiles.values()) tile.remove();
   }

@@ -3,6 +3,7 @@
 import { h, icon, setContent, setIcon, setLabel } from "../dom.js";
 import { t } from "../i18n.js";
 import { hue, initials } from "../rooms.js";
+import { QualitySign } from "./quality.js";
 
 const TONES = 8;
 /** Of a tile's shorter side, and in px. */
@@ -33,6 +34,7 @@ export function placeAt(element, box) {
  * @property {boolean} away      the connection of this person is lost for now
  * @property {boolean} pinned
  * @property {MediaStreamTrack | null} track
+ * @property {import("./quality.js").Limits} quality
  */
 
 export class Tile {
@@ -41,6 +43,7 @@ export class Tile {
   #micOff = h("span", { class: "mic-off" }, icon("mic-off"));
   #voice = h("span", { class: "voice", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
   #name = h("span", { class: "tile-name" });
+  #quality = new QualitySign(this.#video);
   #pin;
   #away = h("div", { class: "away", hidden: true }, h("span", { class: "spinner" }), h("span", { t: "tile.away" }));
   /** @type {string} */ #trackId = "";
@@ -52,7 +55,7 @@ export class Tile {
       class: "pin", type: "button", label: "tile.pin", onclick: () => onPin(id),
     }, icon("pin"));
     this.element = h("div", { class: "tile", role: "group", "data-tile": id },
-      this.#video, this.#avatar, this.#away,
+      this.#video, this.#avatar, this.#quality.cover, this.#away, this.#quality.element,
       h("div", { class: "plate" }, this.#micOff, this.#voice, this.#name), this.#pin);
     this.element.addEventListener("dblclick", () => onPin(id));
     this.#video.addEventListener("loadeddata", () => this.element.classList.add("has-video"));
@@ -83,7 +86,8 @@ export class Tile {
     setIcon(this.#pin, state.pinned ? "unpin" : "pin");
     setLabel(this.#pin, state.pinned ? "tile.unpin" : "tile.pin");
     this.#pin.setAttribute("aria-pressed", String(state.pinned));
-    const marks = [shown, this.#micOff.hidden ? "" : t("tile.muted"), state.away ? t("tile.away") : ""];
+    const quality = this.#quality.update(state.quality, Boolean(state.track) && !state.isSelf);
+    const marks = [shown, this.#micOff.hidden ? "" : t("tile.muted"), state.away ? t("tile.away") : "", quality];
     const label = marks.filter(Boolean).join(", ");
     if (element.getAttribute("aria-label") !== label) element.setAttribute("aria-label", label);
   }
@@ -108,6 +112,7 @@ export class Tile {
 
   remove() {
     this.#video.srcObject = null;
+    this.#quality.remove();
     this.element.remove();
   }
 }

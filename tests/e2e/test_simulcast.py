@@ -1,0 +1,65 @@
+"""Simulcast between two pages: the picture has the size that it is shown at, and a change of size shows no freeze."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from pathlib import Path
+
+from playwright.async_api import Browser, Page
+from rig import ADA, BO, until
+
+from bench import people
+from bench.people import Person, chromium
+from bench.service import service
+
+CAMERA = Path(__file__).with_name("camera.js")
+LARGE = {"width": 900, "height": 640}
+SMALL = {"width": 360, "height": 300}
+LONGEST_GAP = 0.3  # seconds between two pictures
+
+WATCH = """([identity, seconds]) => new Promise((resolve) => {
+    const video = document.querySelector(`[data-tile="${identity}"] video`);
+    const times = [];
+    const seen = (now) => {
+        times.push(now / 1000);
+        if (times.at(-1) - times[0] < seconds) video.requestVideoFrameCallback(seen);
+        else resolve(Math.max(...times.slice(1).map((time, place) => time - times[place])));
+    };
+    video.requestVideoFrameCallback(seen);
+})"""
+"""The longest gap between two pictures within so many seconds."""
+
+SENT = """connection.getSenders().map((sender) => sender.getParameters().encodings)
+    .find((encodings) => encodings.length === 3).filter((one) => one.active).map((one) => one.rid).join("")"""
+"""RIDs of the encodings of the camera that are sent."""
+
+
+async def enter(browser: Browser, url: str, room: str, person: Person) -> Page:
+    page = await people.open_page(browser, url, room, person, CAMERA)
+    await page.set_viewport_size(LARGE)  # type: ignore[arg-type]  # playwright wants its own TypedDict
+    await people.enter(page)
+    return page
+
+
+async def test_a_picture_follows_its_size_without_a_freeze() -> None:
+    async with service() as running, chromium() as browser:
+        room = f"simulcast-{uuid.uuid4().hex[:8]}"
+        ada = await enter(browser, running.url, room, ADA)
+        bo = await enter(browser, running.url, room, BO)
+        await until(bo, "clarion.participants.some((one) => one.name === 'Ada')")
+        identity = await bo.evaluate("clarion.participants.find((one) => one.name === 'Ada').id")
+        height = f"(document.querySelector('[data-tile=\"{identity}\"] video')?.videoHeight ?? 0)"
+        await until(bo, f"{height} === 480")
+        assert await ada.evaluate(SENT) == "qh", "two sizes of a picture of 640 by 480"
+        steady: float = await bo.evaluate(WATCH, [identity, 3])
+        gaps: list[float] = []
+        for viewport, lines in ((SMALL, 240), (LARGE, 480), (SMALL, 240)):
+            watching = asyncio.create_task(bo.evaluate(WATCH, [identity, 4]))
+            await bo.set_viewport_size(viewport)  # type: ignore[arg-type]  # as above
+            gaps.append(await watching)
+            await until(bo, f"{height} === {lines}")
+        # What a busy machine adds to every gap counts in none of them.
+        assert max(gaps) <= max(LONGEST_GAP, 2 * steady), (steady, gaps)
+        # Nobody can use the larger one now.
+        await until(ada, f"({SENT}) === 'q'")
