@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable
+from math import ceil
 
 import msgspec
 import structlog
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
 from signaling import protocol
 from signaling.chat import Chat
 from signaling.commands import carry_out
 from signaling.config import Settings
 from signaling.governance.office import Office
-from signaling.keys import CHAT, DIRECTORY, EXCHANGE, METRICS, OFFICE, SESSIONS, SETTINGS
+from signaling.keys import CHAT, DIRECTORY, DOORS, EXCHANGE, METRICS, OFFICE, SESSIONS, SETTINGS
 from signaling.members import RefusedError
 from signaling.metrics import Metrics
 from signaling.names import InvalidNameError, room_name
 from signaling.protocol import CloseReason
 from signaling.rooms import Directory
+from signaling.security.doors import Doors
 from signaling.security.origin import origin_allowed
 from signaling.session import Session, Sessions
 from signaling.tokens import TokenError, authorize, authorize_line
@@ -61,6 +63,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
     """`GET /ws`: upgrade, `join` or `resume`, then carry the session until either ends."""
     if not origin_allowed(request, request.app[SETTINGS]):
         raise web.HTTPForbidden(text="A page of another site may not connect to this server.")
+    _slow_down(request)
     socket = web.WebSocketResponse(
         heartbeat=HEARTBEAT_SECONDS,
         max_msg_size=protocol.MAX_MESSAGE_BYTES,
@@ -75,6 +78,16 @@ async def handle(request: web.Request) -> web.StreamResponse:
     return socket
 
 
+def _slow_down(request: web.Request) -> None:
+    """Count a connection of this address. Raises HTTPTooManyRequests."""
+    wait = request.app[DOORS].connections.wait(request.remote or "", now=asyncio.get_running_loop().time())
+    if wait > 0:
+        request.app[METRICS].rate_limited.labels("connections").inc()
+        raise web.HTTPTooManyRequests(
+            text="Too many connections from this address.", headers={hdrs.RETRY_AFTER: str(ceil(wait))}
+        )
+
+
 class Connection:
     """One WebSocket. Sends the events of its session in order, reading them from the session's log."""
 
@@ -87,6 +100,7 @@ class Connection:
         self._directory: Directory = request.app[DIRECTORY]
         self._chat: Chat = request.app[CHAT]
         self._office: Office = request.app[OFFICE]
+        self._doors: Doors = request.app[DOORS]
         self._session: Session | None = None
         self._sent_seq = 0
         self._backlog_seq = 0
@@ -157,11 +171,15 @@ class Connection:
 
     async def _enter(self) -> Session | None:
         """The session that the first message starts or resumes; None when the client went away before."""
-        try:
-            async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
-                received = await self._socket.receive()
-        except TimeoutError:
-            raise RefusedError("bad-message", "Nothing came; the first message is a `join`.") from None
+        with self._doors.outside(self._request.remote or "") as has_place:
+            if not has_place:
+                self._metrics.rate_limited.labels("outside").inc()
+                raise RefusedError("rate-limited", "Too many connections wait at the door.", retry_after=1.0)
+            try:
+                async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
+                    received = await self._socket.receive()
+            except TimeoutError:
+                raise RefusedError("bad-message", "Nothing came; the first message is a `join`.") from None
         if received.type in {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}:
             return None
         try:
@@ -190,6 +208,11 @@ class Connection:
             self._metrics.joins.labels(error.code).inc()
             log.info("join refused", code=error.code, why=str(error), remote=self._request.remote)
             raise RefusedError(error.code, str(error)) from error
+        now = asyncio.get_running_loop().time()
+        if (refused := self._doors.refuse_join(message.token, room, now=now)) is not None:
+            rule, wait = refused
+            self._metrics.rate_limited.labels(rule).inc()
+            raise RefusedError("rate-limited", "Too many people come at once; try again soon.", retry_after=wait)
         place = self._directory.wait(message.name, grants)
         if place is not None:
             try:
@@ -248,7 +271,7 @@ class Connection:
 
     async def _refuse(self, error: RefusedError) -> None:
         try:
-            await self._send(protocol.Error(code=error.code, message=str(error)))
+            await self._send(protocol.Error(code=error.code, message=str(error), retry_after=error.retry_after))
             await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=error.code.encode())
         except ConnectionError:
             return  # the client did not wait for it

@@ -13,7 +13,7 @@ from signaling.api.operation import JSON_LINES, Operation
 
 _PROBLEM = "application/problem+json"
 _ERRORS = {
-    "400": "The body is no JSON",
+    "400": "The request cannot be read",
     "401": "No token, or one that is not valid here",
     "403": "The token is not for this",
     "404": "There is nothing of this name",
@@ -100,7 +100,7 @@ def _responses(operation: Operation, schemas: dict[type, dict[str, Any]]) -> dic
         content = {operation.media_type: {"schema": schema}}
         responses = {str(operation.status): {"description": "Done", "content": content}}
     for status, description in _ERRORS.items():
-        if (operation.body or status not in {"400", "413", "415"}) and (
+        if (operation.body or status not in {"413", "415"}) and (
             operation.body or operation.query or "{" in operation.path or status != "422"
         ):
             responses[status] = {"description": description, "content": {_PROBLEM: {"schema": schemas[Problem]}}}
