@@ -19,7 +19,7 @@ from rich.markup import escape as rich_escape
 from rich.text import Text
 
 from rtc.client.cli import join_command
-from signaling import config, logs, tokens
+from signaling import config, governing, logs, tokens
 from signaling.app import create_app
 from signaling.config import ConfigError, Settings
 from signaling.names import InvalidNameError, participant_name, room_name
@@ -182,6 +182,7 @@ app.command(
 )(serve)
 app.command("join")(join_command)
 app.command()(token)
+governing.add_to(app)
 
 
 @app.command(hidden=True)
