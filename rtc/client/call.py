@@ -24,12 +24,14 @@ from rtc.client.events import (
     EventStream,
     Participant,
     ParticipantJoined,
+    PermissionsChanged,
     Publication,
     PublicationEnded,
     Published,
     SpeakersChanged,
     Unpublished,
 )
+from rtc.client.governance import Governance
 from rtc.client.media import SENDERS, Media
 from rtc.client.messages import Messages, MessageStream
 from rtc.client.publication import LocalPublication
@@ -102,6 +104,8 @@ class Call:
         self._media.remb = self._remb
         self._messages = Messages(self._signalling.command)
         self._roster = Roster()
+        self.governance = Governance(self._signalling.command)
+        """How the room is governed, and what a host may do."""
         self._assigned: dict[str, str] = {}
         self._published: dict[str, LocalPublication] = {}  # the last of each source, for its statistics
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()  # a stream nobody holds is not filled
@@ -278,8 +282,13 @@ class Call:
         # The offer goes out right behind `join`: one round trip less until the first sound.
         connecting = asyncio.create_task(self._media.connect(fresh=True), name="media connection")
         try:
-            joined = await self._signalling.join(room=room, name=name, token=token, seconds=seconds)
+            joined = await self._signalling.join(
+                room=room, name=name, token=token, seconds=seconds, waiting=connecting.cancel
+            )
             self.id = joined.you.id
+            self.governance.joined(joined)
+            if connecting.cancelled():  # its offer may have waited too long
+                connecting = asyncio.create_task(self._media.connect(fresh=True), name="media connection")
             self._messages.joined(joined.last_message)
             for participant in joined.participants:
                 for publication in self._roster.enter(participant).publications.values():
@@ -357,6 +366,12 @@ class Call:
             self._messages.receive(message.message)
         elif isinstance(message, protocol.Joined):
             self._renewed(message)
+        elif isinstance(message, protocol.GovernanceEvent):
+            self._happened(self.governance.apply(message) or self._roster.apply(message))
+        elif isinstance(message, protocol.Muted) and message.participant == self.id:
+            for publication in self.publications.values():
+                if publication.id == message.publication:
+                    publication.muted_by_host()
         else:
             self._happened(self._roster.apply(message))
 
@@ -368,12 +383,15 @@ class Call:
                 self._remove_track(event.publication)
             elif isinstance(event, SpeakersChanged):
                 self.speakers = event.speakers
+            elif isinstance(event, PermissionsChanged) and not event.permissions.can_publish:
+                self._withdrawn()
             self._emit(event)
 
     def _renewed(self, state: protocol.Joined) -> None:
         """How everything stands, in place of events that the server could not keep."""
         self._happened(self._roster.replace(state.participants))
         self._messages.behind(state.last_message)
+        self.governance.joined(state)
         if self._signalling.restarted:
             self._signalling.restarted = False
             self._fresh = self._unpublished = True
@@ -457,6 +475,13 @@ class Call:
             await self._signalling.command(
                 lambda number: protocol.Unpublish(id=number, publication=publication.id)
             )
+
+    def _withdrawn(self) -> None:
+        """The server has withdrawn all publications of this call."""
+        for publication in list(self.publications.values()):
+            del self.publications[publication.source]
+            self._emit(PublicationEnded(publication.source, "a host has ended it"))
+            self._spawn(publication.stop(), f"stopping {publication.source}")
 
     def _publication_ended(self, publication: LocalPublication, error: str) -> None:
         self._emit(PublicationEnded(publication.source, error))

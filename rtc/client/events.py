@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from rtc.client.protocol import Permissions, RoomSettings, Waiter
+
 MAX_EVENTS = 1024
 """Events waiting for a reader at most; the oldest are dropped then."""
 
@@ -33,6 +35,10 @@ class Participant:
     kind: str = "web"
     connected: bool = True
     """False while the connection is away and may yet come back."""
+    role: str = "speaker"
+    """ "host", "speaker" or "listener"."""
+    silenced: tuple[str, ...] = ()
+    """ "audio" or "video": what a host has muted."""
     publications: dict[str, Publication] = field(default_factory=dict)
     """By id."""
 
@@ -106,6 +112,42 @@ class PublicationEnded:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RoleChanged:
+    """Somebody else has another role, or is silenced or no longer: see participant.role and .silenced."""
+
+    participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionsChanged:
+    """One may do more or less than before. What one may no longer publish has been withdrawn."""
+
+    permissions: Permissions
+
+
+@dataclass(frozen=True, slots=True)
+class RoomChanged:
+    """The room is governed otherwise."""
+
+    settings: RoomSettings
+
+
+@dataclass(frozen=True, slots=True)
+class LobbyChanged:
+    """To hosts: who waits to be let in, all of them."""
+
+    waiters: tuple[Waiter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnmuteAsked:
+    """The host `by` asks one to unmute "audio" or "video"."""
+
+    by: str
+    kind: str
+
+
 CallEvent = (
     ParticipantJoined
     | ParticipantLeft
@@ -116,6 +158,11 @@ CallEvent = (
     | SpeakersChanged
     | ConnectionChanged
     | PublicationEnded
+    | RoleChanged
+    | PermissionsChanged
+    | RoomChanged
+    | LobbyChanged
+    | UnmuteAsked
 )
 
 

@@ -86,6 +86,10 @@ class LocalPublication:
         await self._set_muted(self, False)
         self._apply_muted(False)
 
+    def muted_by_host(self) -> None:
+        """Stop sending: the server does not pass it on any more. Unmuting is refused until a host allows it."""
+        self._apply_muted(True)
+
     async def unpublish(self) -> None:
         """Withdraw the track from the room. The track itself is not stopped."""
         await self.stop()

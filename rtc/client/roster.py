@@ -14,7 +14,8 @@ class Roster:
     def enter(self, participant: protocol.Participant) -> events.Participant:
         """Add somebody with all publications."""
         entered = events.Participant(
-            participant.id, participant.name, participant.kind, participant.connected
+            participant.id, participant.name, participant.kind, participant.connected,
+            participant.role, participant.silenced,
         )
         for publication in participant.publications:
             entered.publications[publication.id] = _publication(participant.id, publication)
@@ -73,6 +74,10 @@ class Roster:
             if (participant := self.participants.get(message.participant)) is not None:
                 participant.connected = message.connected
                 return [events.ParticipantChanged(participant)]
+        elif isinstance(message, protocol.RoleChanged):
+            if (participant := self.participants.get(message.participant)) is not None:
+                participant.role, participant.silenced = message.role, message.silenced
+                return [events.RoleChanged(participant)]
         elif isinstance(message, protocol.Published):
             if (participant := self.participants.get(message.participant)) is not None:
                 publication = _publication(participant.id, message.publication)

@@ -93,10 +93,15 @@ class Signalling:
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
 
-    async def join(self, *, room: str, name: str, token: str, seconds: float) -> protocol.Joined:
-        """Connect and enter the room; commands given before go out right behind. Raises JoinError."""
+    async def join(
+        self, *, room: str, name: str, token: str, seconds: float, waiting: Callable[[], object]
+    ) -> protocol.Joined:
+        """Connect and enter the room; commands given before go out right behind. Raises JoinError.
+
+        `waiting` is called when a host has to let one in first, which may take any time.
+        """
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as limit:
                 self._socket = await self._connect()
                 early = [command for command, _ in self._unanswered.values()]
                 await self._socket.send_str(
@@ -105,6 +110,10 @@ class Signalling:
                 for command in early:
                     await self._send(command)
                 joined = await self._first_message(self._socket)
+                if isinstance(joined, protocol.Waiting):
+                    limit.reschedule(None)
+                    waiting()
+                    joined = await self._first_message(self._socket)
         except TimeoutError:
             raise JoinError("timeout", f"the server at {self.url} did not answer in {seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as problem:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -18,6 +19,8 @@ from bench.people import RATE, Bars, Tone
 from rtc.client import (
     Call,
     ConnectionChanged,
+    JoinError,
+    LobbyChanged,
     MuteChanged,
     ParticipantJoined,
     ParticipantLeft,
@@ -30,10 +33,12 @@ from rtc.client import (
     join,
 )
 from rtc.client.cli import as_object, run, summary
+from rtc.client.events import EventStream
 from rtc.client.recorder import FileWriter
 from signaling.app import create_app
 from signaling.config import Settings
 
+EventT = TypeVar("EventT")
 SECONDS = 15.0
 """Longest wait for anything."""
 
@@ -52,6 +57,47 @@ async def everything_is_stopped() -> AsyncIterator[None]:
     yield
     left = [task.get_name() for task in asyncio.all_tasks() - before]
     assert not [name for name in left if name.startswith(("signalling", "media", "publish", "recorder"))]
+
+
+async def until(events: EventStream, kind: type[EventT]) -> EventT:
+    """The next event of a kind."""
+    async with asyncio.timeout(SECONDS):
+        async for event in events:
+            if isinstance(event, kind):
+                return event
+    raise AssertionError("the call has ended")
+
+
+async def test_a_host_lets_in_silences_and_puts_out(server: str) -> None:
+    async with join(server, "r", name="Ann") as host:
+        events = host.events()
+        await host.governance.change(lobby=True)
+        knocking = asyncio.create_task(_visit(server), name="visitor")
+        waiter = (await until(events, LobbyChanged)).waiters[0]
+        await host.governance.admit(waiter.id)
+        guest = (await until(events, Published)).participant
+        assert (guest.name, guest.role) == ("Bob", "speaker")
+        await host.governance.silence(guest.id)
+        assert (await until(events, MuteChanged)).publication.muted
+        assert guest.silenced == ("audio",)
+        await host.governance.set_role(guest.id, "listener")
+        await until(events, Unpublished)
+        await host.governance.remove(guest.id)
+        assert await asyncio.wait_for(knocking, SECONDS) == (True, "removed")
+        assert [ban.identity for ban in await host.governance.bans()] == ["bob"]
+        with pytest.raises(JoinError, match="removed you"):
+            async with join(server, "r", name="Bob"):
+                pass
+
+
+async def _visit(server: str) -> tuple[bool, str]:
+    """Publish until put out: whether a host muted the publication, and why the call ended."""
+    async with join(server, "r", name="Bob") as call:
+        events = call.events()
+        publication = await call.publish(Tone(440))
+        ended = await until(events, PublicationEnded)
+        assert (ended.source, call.publications) == ("microphone", {})
+        return publication.muted, await call.wait_ended()
 
 
 def strongest_hertz(wave: np.ndarray) -> float:
