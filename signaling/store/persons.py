@@ -24,11 +24,25 @@ class StoredMessage(msgspec.Struct, rename="camel"):
     content: msgspec.Raw
 
 
+class StoredCall(msgspec.Struct, rename="camel"):
+    """A call that a person made or got."""
+
+    id: str
+    caller: str
+    began: float
+    """Unix time in seconds."""
+    answered: float
+    ended: float
+    people: list[str]
+    """Who were called."""
+
+
 class PersonRecords(msgspec.Struct, rename="camel"):
     """All that is stored about one person."""
 
     identity: str
     messages: list[StoredMessage]
+    calls: list[StoredCall]
     audit: list[AuditEntry]
     reports: list[Report]
 
@@ -38,6 +52,8 @@ class Erased(msgspec.Struct, rename="camel"):
 
     identity: str
     messages: int
+    calls: int
+    """Made by the person; in those of others the person is left out."""
     audit: int
     """Entries that name a pseudonym now."""
     reports: int
@@ -62,8 +78,17 @@ class Persons:
         entries: list[AuditEntry] = []
         while page := await self._audit.page(after=entries[-1].number if entries else 0, identity=identity):
             entries += page
+        calls = (
+            "SELECT id, caller, began, answered, ended, (SELECT json_group_array(person) FROM called WHERE call = id) "
+            "FROM calls WHERE caller = :id OR id IN (SELECT call FROM called WHERE person = :id) ORDER BY began"
+        )
+        called = await self._database.read(lambda sql: sql.execute(calls, {"id": identity}).fetchall())
         return PersonRecords(
             identity=identity,
+            calls=[
+                StoredCall(number, caller, began, answered, ended, msgspec.json.decode(people, type=list[str]))
+                for number, caller, began, answered, ended, people in called
+            ],
             messages=[
                 StoredMessage(room, number, at, name, to, msgspec.Raw(content))
                 for room, number, at, name, to, content in rows
@@ -75,18 +100,21 @@ class Persons:
     async def erase(self, identity: str, pseudonym: str) -> Erased:
         """Delete the messages and reports of a person; the audit log names the pseudonym. Raises StoreError."""
 
-        def work(sql: sqlite3.Connection) -> tuple[int, int]:
+        def work(sql: sqlite3.Connection) -> tuple[int, int, int]:
             messages = sql.execute(
                 "DELETE FROM messages WHERE sender_identity = :id OR recipient_identity = :id", {"id": identity}
             ).rowcount
             sessions = sql.execute(
                 "DELETE FROM sessions WHERE json_extract(CAST(grants AS TEXT), '$.identity') = :id", {"id": identity}
             ).rowcount
-            return messages, sessions
+            sql.execute("DELETE FROM called WHERE person = :id", {"id": identity})
+            sql.execute("DELETE FROM called WHERE call IN (SELECT id FROM calls WHERE caller = :id)", {"id": identity})
+            calls = sql.execute("DELETE FROM calls WHERE caller = :id", {"id": identity}).rowcount
+            return messages, sessions, calls
 
-        messages, sessions = await self._database.write(work)
+        messages, sessions, calls = await self._database.write(work)
         return Erased(
-            identity=identity, messages=messages, sessions=sessions,
+            identity=identity, messages=messages, sessions=sessions, calls=calls,
             audit=await self._audit.rename(identity, pseudonym),
             reports=await self._reports.forget_person(identity),
         )

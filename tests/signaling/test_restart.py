@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Serve, Service, eventually
+from conftest import SECRET, Serve, Service, eventually
 
 from signaling.keys import DATABASE
+from signaling.tokens import Admin, Grants, issue, issue_admin
 
 
 class Crash:
@@ -131,3 +134,49 @@ async def test_the_secret_of_a_session_is_not_on_the_disk(crash: Crash, tmp_path
     kept = b"".join(file.read_bytes() for file in sorted(tmp_path.rglob("clarion.sqlite3*")))  # noqa: ASYNC240
     assert ann.joined["you"]["id"].encode() in kept
     assert ann.joined["session"].encode() not in kept
+
+
+async def test_after_a_crash_the_room_is_governed_as_before(crash: Crash) -> None:
+    before = await crash.start(secret=SECRET)
+    ann = await before.join(token=_token("ann", room_admin=True))
+    bob, eve = await before.join(token=_token("bob")), await before.join(token=_token("eve"))
+    taken_back = _token("dan")
+    dan = await before.join(token=taken_back)
+    root = {"Authorization": "Bearer " + issue_admin(SECRET, Admin("root"), ttl=60)}
+    await before.client.post("/api/v1/revocations", json={"token": taken_back}, headers=root)
+    assert (await dan.until("closed"))["reason"] == "revoked"
+    await ann.command("ban", participant=eve.joined["you"]["id"], seconds=3600)
+    await ann.command("set-role", participant=bob.joined["you"]["id"], role="listener")
+    await ann.command("silence", participant=bob.joined["you"]["id"], kind="audio")
+    await ann.command("set-room", locked=True, maxPublications=3)
+
+    after = await crash.restart(before, secret=SECRET)
+    again = await after.resume(bob.joined["session"], ack=bob.seq)
+    state = await again.until("joined")
+    assert (state["you"]["role"], state["you"]["silenced"]) == ("listener", ["audio"])
+    assert (state["settings"]["locked"], state["settings"]["maxPublications"]) == (True, 3)
+    host = await after.resume(ann.joined["session"], ack=ann.seq)
+    assert (await host.until("joined"))["permissions"]["roomAdmin"] is True
+    for token, code in ((_token("eve"), "banned"), (taken_back, "unauthorized"), (_token("new"), "locked")):
+        assert (await after.refusal(type="join", room="hall", name="", token=token))["code"] == code
+    resumed = await after.resume(eve.joined["session"], ack=eve.seq)
+    assert (await resumed.receive_type("error"))["code"] == "gone"
+    entries = (await (await after.client.get("/api/v1/audit", headers=root)).text()).splitlines()
+    happened = [json.loads(line)["what"] for line in entries]
+    assert happened.count("participant_joined") == 4  # coming back is no second join
+    assert {"banned", "role_set", "silenced", "room_changed", "token_revoked"} <= set(happened)
+
+
+async def test_after_a_crash_the_host_of_a_server_without_tokens_is_still_host(crash: Crash) -> None:
+    before = await crash.start()
+    ann, bob = await before.join("Ann"), await before.join("Bob")
+    await ann.command("leave")
+    await bob.until("permissions")
+    after = await crash.restart(before)
+    again = await after.resume(bob.joined["session"], ack=bob.seq)
+    assert (await again.until("joined"))["permissions"]["roomAdmin"] is True
+    assert (await after.join("Cleo")).joined["you"]["role"] == "speaker"
+
+
+def _token(identity: str, **grants: Any) -> str:
+    return issue(SECRET, Grants(room="hall", identity=identity, name=identity.title(), **grants), ttl=60)
