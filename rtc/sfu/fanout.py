@@ -11,6 +11,7 @@ from rtc.repair.history import History
 from rtc.repair.redundancy import Protection
 from rtc.transport.batch import OUTBOX_ROWS
 from rtc.transport.srtp import MAX_PLAINTEXT, protect_equal
+from rtc.wire.extensions import TRANSPORT_CC
 from rtc.wire.layering import EVERYTHING, Layering, Level, rewrite
 from rtc.wire.rtp import FIXED_HEADER_LENGTH
 
@@ -372,7 +373,8 @@ class Fanout:
             if not leg.slot.outlet.open:
                 continue
             agreed = leg.slot.extensions
-            layout = tuple((uri, agreed[uri]) for uri in CARRIED if uri in agreed)
+            numbers = (TRANSPORT_CC,) if leg.slot.is_numbered(leg.payload_type) else ()
+            layout = tuple((uri, agreed[uri]) for uri in (*numbers, *CARRIED) if uri in agreed)
             depth = leg.slot.depth
             variant = (depth, leg.payload_type if depth else 0)
             treatment = layout, leg.own_extensions, variant, leg.slot.protection, leg.level
@@ -430,10 +432,13 @@ class Fanout:
             group.rewrite(outbox.buffer[start:end], layering, FIXED_HEADER_LENGTH + len(extension), pictures)
         outbox.destinations[start:end] = group.destinations
         outbox.count = end
+        later = group.depart(outbox.rows[start:end], group.legs, size, now=now) if group.numbered else ()
         sender.failures += protect_equal(group.contexts, outbox, start, size)
         if group.protection.copies > 1:
             for row_number, leg in enumerate(group.legs, start):
                 sender.copy(row_number, leg.slot.outlet, group.protection, now=now)
+        for index, outlet, at in later:
+            sender.hold(start + index, outlet, at=at)
 
     def _payload(self, group: Group, packet: SourcePacket) -> tuple[bytes, bool]:
         """What this group gets, and whether it is RED."""
@@ -477,6 +482,9 @@ class Fanout:
         row[FIXED_HEADER_LENGTH:size] = block
         outbox.destinations[start] = leg.slot.outlet.destination
         outbox.count = start + 1
+        later = group.depart(outbox.rows[start : start + 1], (leg,), size, now=now) if group.numbered else ()
         sender.failures += protect_equal([session.context], outbox, start, size)
         if group.protection.copies > 1:
             sender.copy(start, leg.slot.outlet, group.protection, now=now)
+        for _, outlet, at in later:
+            sender.hold(start, outlet, at=at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 
 import numpy as np
@@ -14,7 +15,7 @@ from rtc.wire.rtp import FIXED_HEADER_LENGTH
 from .packet import SourcePacket
 from .red import Redundancy
 from .sender import Sender
-from .slot import Leg
+from .slot import Leg, Outlet
 from .thinning import Thinning
 
 CACHED_BLOCKS = 512
@@ -25,6 +26,13 @@ Layout = tuple[tuple[str, int], ...]
 
 _HEADER = Struct("!BBHII")
 _EXTENSION_HEADER = Struct("!HH")
+_NUMBER = Struct("!H")
+_NO_NUMBER = bytes(_NUMBER.size)
+_NUMBER_AT = {
+    extensions.ONE_BYTE >> 8: FIXED_HEADER_LENGTH + _EXTENSION_HEADER.size + 1,
+    extensions.TWO_BYTE >> 8: FIXED_HEADER_LENGTH + _EXTENSION_HEADER.size + 2,
+}
+"""Where the value of the first extension stands, by the first byte of the profile (RFC 8285 4.2, 4.3)."""
 
 
 class Group:
@@ -34,6 +42,8 @@ class Group:
         self, layout: Layout, legs: list[Leg], redundancy: Redundancy | None, thinning: Thinning | None
     ) -> None:
         self.layout = layout
+        self.numbered = bool(layout) and layout[0][0] == extensions.TRANSPORT_CC
+        """Whether each packet bears a transport-wide number of its listener."""
         self.legs = legs
         self.redundancy = redundancy
         self.protection = legs[0].slot.protection
@@ -68,6 +78,8 @@ class Group:
                 self._blocks.clear()
             ids = dict(self.layout)
             carried = [(ids[uri], value) for uri, value in packet.extensions if uri in ids]
+            if self.numbered:
+                carried.insert(0, (self.layout[0][1], _NO_NUMBER))
             profile, data = extensions.pack([*carried, *self.own_extensions])
             block = _EXTENSION_HEADER.pack(profile, len(data) // 4) + data if data else b""
             self._blocks[packet.extensions] = block
@@ -95,6 +107,24 @@ class Group:
             self.sequence_deltas, np.uint16(sequence & 0xFFFF), out=sender.sequences[start:end], casting="unsafe"
         )
         np.add(self.timestamp_deltas, np.uint32(timestamp), out=sender.timestamps[start:end], casting="unsafe")
+
+    def depart(
+        self, rows: Sequence[memoryview], legs: Sequence[Leg], size: int, *, now: float
+    ) -> list[tuple[int, Outlet, float]]:
+        """Write the transport-wide numbers into packets of so many bytes; which of them are to leave later, and when.
+
+        The number is the first extension, so that it always stands at the same place.
+        """
+        later = []
+        for index, (row, leg) in enumerate(zip(rows, legs, strict=True)):
+            outlet = leg.slot.outlet
+            if outlet.downlink is None:
+                continue
+            number, at = outlet.downlink.departs(size, now=now)
+            _NUMBER.pack_into(row, _NUMBER_AT[row[FIXED_HEADER_LENGTH]], number)
+            if at > now or outlet.held:
+                later.append((index, outlet, at))
+        return later
 
     def rewrite(
         self, rows: npt.NDArray[np.uint8], layering: Layering, payload_offset: int, pictures: int

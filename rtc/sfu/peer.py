@@ -21,6 +21,7 @@ from rtc.wire.sdp import (
 
 from .counts import MediaCounts
 from .demand import Demand
+from .downlink import Downlink
 from .intake import Intake
 from .link import Link, LinkState, same_certificate
 from .media import PublishedMedia
@@ -71,7 +72,8 @@ class Peer:
         """What it was last told of its video slots."""
         self._room = room
         self._port = port
-        self._outlet = Outlet()
+        self.downlink = Downlink()
+        self._outlet = Outlet(downlink=self.downlink)
         self._link: Link | None = None
         self._past = MediaCounts()
         self._next_judgement = 0.0
@@ -85,7 +87,7 @@ class Peer:
         uplink = Uplink()
         self._intake = Intake(port.drops, copies=sends_copies, uplink=uplink)
         self._reports = Reports(
-            self._intake, uplink, self.slots, port.sender, port.drops,
+            self._intake, self.slots, port.sender, port.drops, uplink=uplink, downlink=self.downlink,
             cname=peer_id, wall_offset=port.wall_offset, send=self._send_rtcp, look_after=room.look_after,
         )
 
@@ -270,6 +272,8 @@ class Peer:
             self._link.tick(now)
             if self._link.state in ("connected", "disconnected"):
                 self._reports.tick(now)
+                budget = self.downlink.update(now=now)
+                self.video_budget = None if budget is None else int(budget)
                 self._judge_path(now)
 
     def _judge_path(self, now: float) -> None:
@@ -312,7 +316,7 @@ class Peer:
             if old.state == "failed" and not old.negotiated_srtp:
                 self._gcm_only = False
             self._port.retire(old)
-            self._outlet = Outlet()
+            self._outlet = Outlet(downlink=self.downlink)
         active = answer_setup(offer) == "active"
         self._link = Link(
             self._port, self, self._outlet, active=active, gcm_only=active and self._gcm_only,

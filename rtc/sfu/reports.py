@@ -13,6 +13,7 @@ from rtc.wire.errors import WireError
 from rtc.wire.protection import PathReport, ProtectionRequest, read_application
 
 from .counts import FeedbackCounts
+from .downlink import Downlink
 from .intake import Intake
 from .round_trip import RoundTrip
 from .sender import Sender
@@ -54,8 +55,9 @@ class Reports:
     """Reads a peer's RTCP, writes ours."""
 
     def __init__(
-        self, intake: Intake, uplink: Uplink, slots: Mapping[str, Slot], sender: Sender, drops: Counter[str],
-        *, cname: str, wall_offset: float, send: Callable[[bytes], None], look_after: Callable[[Source], None],
+        self, intake: Intake, slots: Mapping[str, Slot], sender: Sender, drops: Counter[str],
+        *, uplink: Uplink, downlink: Downlink, cname: str, wall_offset: float,
+        send: Callable[[bytes], None], look_after: Callable[[Source], None],
     ) -> None:
         self.ssrc = secrets.randbits(32)
         """Ours, in reports and feedback."""
@@ -65,6 +67,7 @@ class Reports:
         """Worst share lost on the way to this peer in its last reports, 0 to 1."""
         self._intake = intake
         self._uplink = uplink
+        self._downlink = downlink
         self._slots = slots
         self._sender = sender
         self._drops = drops
@@ -99,6 +102,10 @@ class Reports:
                 self._application(packet, by_ssrc, now)
             elif isinstance(packet, rtcp.GenericNack):
                 self._nack(packet, by_ssrc.get(packet.media_ssrc), now)
+            elif isinstance(packet, rtcp.TransportFeedback):
+                self._downlink.feedback(packet, now=now)
+            elif isinstance(packet, rtcp.ReceiverEstimate):
+                self._downlink.remb = packet.bitrate
             elif isinstance(packet, rtcp.PictureLossIndication):
                 self.counters.plis_in += 1
                 self._want_keyframe(by_ssrc.get(packet.media_ssrc))
@@ -236,7 +243,9 @@ class Reports:
             if stored is None:
                 continue
             size = slot.protection.copies * (HEADER_BYTES + (slot.depth + 1) * len(stored.payload))
-            if leg.may_resend(sequence, size, now=now, rtt=self.rtt or 0.0):
+            if leg.may_resend(sequence, size, now=now, rtt=self.rtt or 0.0) and (
+                slot.kind == "audio" or self._downlink.may_resend(size, now=now)
+            ):
                 source.fanout.resend(leg, stored, self._sender, now=now)
                 self.counters.resent += 1
 

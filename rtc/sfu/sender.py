@@ -11,7 +11,7 @@ from rtc.transport.batch import Outbox
 from .slot import Outlet
 
 MAX_DELAYED = 8192
-"""Copies that may wait: 20 ms of 200 listeners with three copies of 50 packets a second, many times over."""
+"""Packets that may wait: 20 ms of 200 listeners with three copies of 50 packets a second, many times over."""
 
 
 class Sender:
@@ -24,7 +24,7 @@ class Sender:
         """Packets that could not be protected, and so were not sent."""
         self.copies = 0
         """Copies sent, beside the packets themselves."""
-        self._delayed: list[tuple[float, int, bytes, Outlet]] = []
+        self._delayed: list[tuple[float, int, bytes, Outlet, bool]] = []
         self._order = 0
         self.sequences = outbox.buffer[:, 2:4].view(">u2")[:, 0]
         self.timestamps = outbox.buffer[:, 4:8].view(">u4")[:, 0]
@@ -45,16 +45,27 @@ class Sender:
             if len(self._delayed) >= MAX_DELAYED:
                 return
             self._order += 1
-            heappush(self._delayed, (now + number * protection.spacing, self._order, data, outlet))
+            heappush(self._delayed, (now + number * protection.spacing, self._order, data, outlet, True))
+
+    def hold(self, row: int, outlet: Outlet, *, at: float) -> None:
+        """Let the protected packet of this row leave later."""
+        size = int(self.outbox.lengths[row])
+        if not size or len(self._delayed) >= MAX_DELAYED:
+            return
+        self._order += 1
+        heappush(self._delayed, (at, self._order, bytes(self.outbox.rows[row][:size]), outlet, False))
+        self.outbox.lengths[row] = 0
+        outlet.held += 1
 
     def send_due(self, *, now: float) -> None:
-        """Put the copies whose time has come into the outbox."""
+        """Put what was held, and the copies whose time has come, into the outbox."""
         while self._delayed and self._delayed[0][0] <= now:
-            _, _, data, outlet = heappop(self._delayed)
+            _, _, data, outlet, is_copy = heappop(self._delayed)
+            outlet.held -= not is_copy
             if outlet.open:
                 self.reserve(1)
                 self.outbox.append(data, outlet.destination)
-                self.copies += 1
+                self.copies += is_copy
 
     def next_time(self) -> float | None:
         """When `send_due` next has something to do."""

@@ -13,10 +13,11 @@ from rtc.repair.path import ReportedPath
 from rtc.repair.playout import PlayoutDelay
 from rtc.repair.redundancy import MAX_DEPTH, NONE, ProtectionController
 from rtc.transport.srtp import SrtpSession
-from rtc.wire.extensions import MAX_PLAYOUT_DELAY, PLAYOUT_DELAY, pack_playout_delay
+from rtc.wire.extensions import MAX_PLAYOUT_DELAY, PLAYOUT_DELAY, TRANSPORT_CC, pack_playout_delay
 from rtc.wire.layering import EVERYTHING, Level
 from rtc.wire.sdp import Codec
 
+from .downlink import Downlink
 from .packet import codec_key, find_payload_type
 from .thinning import Thinning
 
@@ -56,6 +57,11 @@ class Outlet:
     """Row of the address table; -1 while the path is not known."""
     session: SrtpSession | None = None
     """What protects packets to this listener; None until the handshake is done."""
+
+    downlink: Downlink | None = None
+    """Numbers and paces video for receivers with transport-wide feedback."""
+    held: int = 0
+    """Packets that leave later: what comes after them must not overtake them."""
 
     @property
     def open(self) -> bool:
@@ -171,6 +177,16 @@ class Slot:
         if source is not self.source:
             self.upcoming, self.next_request = source, 0.0
             source.fanout.attach(self)
+
+    def is_numbered(self, payload_type: int) -> bool:
+        """Whether packets of this payload type bear transport-wide numbers.
+
+        Only where what is sent again has a number of its own (RTX): else it had to be the same to the bit.
+        """
+        return (
+            TRANSPORT_CC in self.extensions and payload_type in self.rtx_payload_types
+            and self.outlet.downlink is not None
+        )
 
     def start_on(self, fanout: Fanout) -> None:
         """What it has waited for starts (the fan-out calls this): what it has received until now ends."""

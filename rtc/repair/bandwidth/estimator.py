@@ -21,7 +21,7 @@ FAST_RATE_SECONDS = 0.12
 FAST_RATE_PACKETS = 4
 """Beside that, the time of so many packets."""
 
-QUEUE_SECONDS = 0.025
+QUEUE_SECONDS = 0.015
 """A queue this long is nothing to worry about; beside it stand the time of one packet and the path's own wavering."""
 
 PACKET_BITS = 10_000
@@ -42,7 +42,7 @@ MIN_BACKOFF = 0.5
 STEP_DOWN = 0.2
 """Share of the estimate that STEP_SECONDS of congestion leave at least: what looks slow may be one stalled packet."""
 
-ADDITIVE_BITS = 80_000
+ADDITIVE_BITS = 60_000
 """bit/s by which the estimate rises every second near the known capacity: equal for all, so that flows become fair."""
 
 MULTIPLICATIVE = 1.0
@@ -62,6 +62,9 @@ SETTLE_SECONDS = 0.3
 
 STUCK_SECONDS = 5.0
 """A delay that stays this long although the sender has made way is a longer path, not a queue."""
+
+MADE_WAY = 1.2
+"""The sender makes way if it sends no more than this many times the estimate."""
 
 
 class State(Enum):
@@ -94,6 +97,7 @@ class BandwidthEstimator:
         self._calm_at = 0.0
         self._congested_at = float("-inf")
         self._congested_since = 0.0
+        self._before_congestion = start
         self._before_trial: tuple[float, float | None] = start, None
 
     def arrived(self, size: int, *, sent: float, arrived: float) -> None:
@@ -104,10 +108,13 @@ class BandwidthEstimator:
     def delivered(self, size: int, *, now: float) -> None:
         """A packet arrived of which nobody knows when it was sent."""
         self._rate.received(size, now=now)
+        self.loss.delivered(size)
 
     def counted(self, *, expected: int, lost: int, runs: int, now: float) -> None:
         """Of `expected` packets sent since the last call so many were lost, in so many runs."""
-        self.loss.counted(expected=expected, lost=lost, runs=runs, now=now)
+        # What a full queue drops says nothing of chance.
+        if now - self._congested_at > SETTLE_SECONDS:
+            self.loss.counted(expected=expected, lost=lost, runs=runs, now=now)
 
     def delivered_bitrate(self, *, now: float) -> float:
         """bit/s that arrived lately."""
@@ -169,18 +176,21 @@ class BandwidthEstimator:
     def _back_off(self, queue: float, elapsed: float, now: float) -> None:
         if now - self._congested_at > SETTLE_SECONDS:
             self._congested_since = now
+            self._before_congestion = self.bitrate
         self.state = State.CONGESTED
         self._congested_at = now
-        if now - self._congested_since > STUCK_SECONDS:
+        delivered = self._rate.bitrate(now=now)
+        if now - self._congested_since > STUCK_SECONDS and delivered < MADE_WAY * self.bitrate:
             self._congested_since = now
             self.delay.rebase()
             return
-        newest = self._rate.newest(FAST_RATE_SECONDS + min(FAST_RATE_PACKETS * PACKET_BITS / self.bitrate, 0.3))
-        delivered = min(self._rate.bitrate(now=now), newest)
+        if now - self._congested_since < RATE_SECONDS:
+            window = FAST_RATE_SECONDS + FAST_RATE_PACKETS * PACKET_BITS / self.bitrate
+            delivered = min(delivered, self._rate.newest(min(window, RATE_SECONDS)))
         self.capacity = delivered / (1 - self.loss.surely_chance)
         wanted = self.capacity * max(BACKOFF - queue / DRAIN_SECONDS, MIN_BACKOFF)
         least = self.bitrate * STEP_DOWN ** (elapsed / STEP_SECONDS)
-        self.bitrate = min(self.bitrate, max(wanted, least))
+        self.bitrate = min(max(wanted, least), self._before_congestion)
 
     def _increase(self, elapsed: float, now: float) -> None:
         sent = self._rate.bitrate(now=now) / (1 - self.loss.chance)
@@ -188,5 +198,7 @@ class BandwidthEstimator:
             return
         if self.capacity is not None and sent > CAPACITY_BAND * self.capacity:
             self.capacity = None
+        if sent > CAPACITY_BAND * self.bitrate:
+            self.bitrate = max(self.bitrate, BACKOFF * self._rate.bitrate(now=now))
         rise = MULTIPLICATIVE * self.bitrate if self.capacity is None else ADDITIVE_BITS
         self.bitrate = max(self.bitrate, min(self.bitrate + rise * elapsed, MAX_OVER_DELIVERED * sent))

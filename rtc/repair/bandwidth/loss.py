@@ -44,6 +44,9 @@ SETTLE_SECONDS = 0.4
 TRIAL_SHARE = 0.8
 """Share of the rate that is sent in a trial."""
 
+MADE_WAY = 0.92
+"""Where more of the rate is sent in a trial all the same, nothing is learned, and less is to be sent still."""
+
 PATIENCE_SECONDS = 4.0
 """After a trial that found chance there is none for this long, after the next such for twice as long, and so on."""
 
@@ -128,6 +131,9 @@ class ChanceLoss:
         self.trial = Trial.NONE
         self._phase_ends = 0.0
         self._suspected = 0.0
+        self._sent_before = 0.0
+        self._octets = 0
+        self._phase_began = 0.0
         self._patience = PATIENCE_SECONDS
         self._no_trial_before = float("-inf")
         self._learned_at: float | None = None
@@ -159,6 +165,10 @@ class ChanceLoss:
         if full is not None and full.expected >= MIN_PACKETS:
             self._before.append(full)
 
+    def delivered(self, octets: int) -> None:
+        """So much arrived."""
+        self._octets += octets
+
     def advance(self, *, now: float) -> Trial:
         """Begin a trial when one is due, go on with it when its time has come; how far it is."""
         if self.trial in (Trial.FULL, Trial.CHANCE):
@@ -169,6 +179,7 @@ class ChanceLoss:
         elif now >= self._phase_ends and self._expected >= MIN_PACKETS:
             if self.trial is Trial.LEVEL:
                 self._suspected = self.share
+                self._sent_before = self._sent(now)
                 self._phase(Trial.LESS, now)
             else:
                 self._judge(now)
@@ -190,12 +201,15 @@ class ChanceLoss:
 
     def _phase(self, trial: Trial, now: float) -> None:
         self.trial = trial
+        self._phase_began = now
         self._phase_ends = now + SETTLE_SECONDS + WINDOW_SECONDS
+        self._octets = 0
         self._forget()
 
     def _judge(self, now: float) -> None:
-        if_full = max(1 - (1 - self._suspected) / TRIAL_SHARE, 0.0)
-        if self.share < (self._suspected + if_full) / 2:
+        ratio = min(self._sent(now) / max(self._sent_before, 1.0), 1.0)
+        if_full = max(1 - (1 - self._suspected) / max(ratio, 0.5), 0.0)
+        if ratio > MADE_WAY or self.share < (self._suspected + if_full) / 2:
             self.trial = Trial.FULL
             self._patience = PATIENCE_SECONDS
         else:
@@ -204,6 +218,10 @@ class ChanceLoss:
             self._no_trial_before = now + self._patience
             self._patience = min(2 * self._patience, MAX_PATIENCE_SECONDS)
         self._forget()
+
+    def _sent(self, now: float) -> float:
+        """Bytes a second that were sent in this phase, to judge by what arrived."""
+        return self._octets / max(1 - self.share, 0.01) / max(now - self._phase_began, 0.01)
 
     def _add(self, expected: int, lost: int, runs: int) -> None:
         self._expected += expected

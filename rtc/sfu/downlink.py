@@ -1,0 +1,203 @@
+"""What the path to a listener carries of video, told from its transport-wide feedback."""
+
+from __future__ import annotations
+
+from rtc.repair.bandwidth.estimator import BandwidthEstimator, State
+from rtc.repair.bandwidth.loss import Trial
+from rtc.repair.bandwidth.sent import Arrival, SentPackets
+from rtc.repair.pacing import Pacer
+from rtc.wire.twcc import TransportFeedback
+
+START_BITRATE = 1_000_000
+"""bit/s assumed at first."""
+
+LEAST_BITRATE = 50_000
+"""bit/s below which no estimate falls: with nothing sent, nothing would tell what fits."""
+
+MOST_BITRATE = 20_000_000
+"""bit/s above which it does not matter."""
+
+OVERHEAD_BYTES = 28 + 16
+"""IPv4, UDP and the tag of SRTP, beside the RTP packet."""
+
+RESEND_SHARE = 0.6
+"""Share of the estimate that repair may take."""
+
+RESEND_BURST_SECONDS = 0.5
+"""So much of it may be sent at once."""
+
+PROBE_RATIO = 2.0
+"""A probe is sent at this many times the estimate."""
+
+PROBE_SECONDS = 0.06
+"""So long a probe lasts: where the link is full already it adds as much to the queue."""
+
+MIN_PROBE_PACKETS = 5
+"""Packets of a probe at least."""
+
+MAX_PROBE_PACKETS = 60
+"""Packets of a probe at most."""
+
+MIN_PROBE_ARRIVALS = 4
+"""Packets of it that must arrive for it to tell anything."""
+
+PROBE_ON_SECONDS = 0.2
+"""The next probe follows one that came through after this long."""
+
+PROBE_AGAIN_SECONDS = 2.5
+"""And one that did not after this long."""
+
+CALM_SECONDS = 1.0
+"""There is no probe for this long after congestion."""
+
+CAME_THROUGH = 0.85
+"""A probe that arrives at this share of the rate that it was sent with has met no full link."""
+
+FULL_SHARE = 0.9
+"""Share of what a full link delivered of a probe that is thought to fit."""
+
+BLIND_GROWTH = 0.1
+"""Share by which the estimate rises each second while nothing is sent that could tell."""
+
+
+class Downlink:
+    """The path to one listener: numbers and paces its video, and judges what fits. Rates are bit/s."""
+
+    def __init__(self) -> None:
+        self.estimator = BandwidthEstimator(start=START_BITRATE, least=LEAST_BITRATE, most=MOST_BITRATE)
+        self.sent = SentPackets()
+        self.remb: int | None = None
+        """What the listener itself says that its link carries, if it does."""
+        self._pacer = Pacer(START_BITRATE)
+        self._sent_at = float("-inf")
+        self._heard_at = float("-inf")
+        self._updated = 0.0
+        self._congested_at = float("-inf")
+        self._probe: _Probe | None = None
+        self._next_probe = 0.0
+        self._resends = 0.0
+        self._resends_at = 0.0
+
+    def departs(self, size: int, *, now: float) -> tuple[int, float]:
+        """Number, and time of leaving, of a packet of `size` bytes without the tag of SRTP."""
+        size += OVERHEAD_BYTES
+        self._sent_at = now
+        probe = self._probe
+        if probe is None or not probe.left:
+            at = self._pacer.departs(size, now=now)
+            return self.sent.sent(size, at=at), at
+        at = probe.departs(size, now)
+        number = self.sent.sent(size, at=at)
+        probe.left -= 1
+        probe.last = self.sent.number
+        return number, at
+
+    def may_resend(self, size: int, *, now: float) -> bool:
+        """Whether a packet that is asked for goes out again: what is repaired must leave room for what is new."""
+        if not self.knows:
+            return True
+        rate = RESEND_SHARE * self.estimator.bitrate / 8
+        self._resends = min(self._resends + (now - self._resends_at) * rate, RESEND_BURST_SECONDS * rate)
+        self._resends_at = now
+        if self._resends < size:
+            return False
+        self._resends -= size
+        return True
+
+    def feedback(self, feedback: TransportFeedback, *, now: float) -> None:
+        """Take the listener's feedback."""
+        self._heard_at = now
+        arrivals = self.sent.acknowledged(feedback, now=now)
+        lost = runs = 0
+        was_lost = False
+        for arrival in arrivals:
+            if arrival.arrived is None:
+                lost += 1
+                runs += not was_lost
+            else:
+                self.estimator.arrived(arrival.size, sent=arrival.sent, arrived=arrival.arrived)
+            was_lost = arrival.arrived is None
+        self.estimator.counted(expected=len(arrivals), lost=lost, runs=runs, now=now)
+        self._judge_probe(arrivals, now)
+
+    @property
+    def knows(self) -> bool:
+        """Whether the listener gives feedback at all."""
+        return self._heard_at > 0
+
+    def update(self, *, now: float) -> float | None:
+        """What the path carries of video now, to be called every 50 ms; None while nothing is known of it."""
+        elapsed = min(now - self._updated, 1.0)
+        self._updated = now
+        if not self.knows:
+            return None if self.remb is None else float(self.remb)
+        estimator = self.estimator
+        estimator.update(now=now)
+        if estimator.state is State.CONGESTED:
+            self._congested_at = now
+        if now - self._sent_at > 1.0:
+            estimator.bitrate = min(estimator.bitrate * (1 + BLIND_GROWTH * elapsed), float(MOST_BITRATE))
+        self._pacer.bitrate = estimator.bitrate
+        return estimator.bitrate
+
+    def plan_probe(self, wanted: float, size: int, *, now: float) -> int:
+        """How many packets of `size` bytes to send beyond the media to learn whether `wanted` fits; 0 for not now.
+
+        The next so many packets are the probe.
+        """
+        calm = now - self._congested_at > CALM_SECONDS and self.estimator.loss.trial is Trial.NONE
+        if not self.knows or not calm or now < self._next_probe or wanted <= self.estimator.bitrate or size <= 0:
+            return 0
+        self._next_probe = now + PROBE_AGAIN_SECONDS
+        rate = min(PROBE_RATIO * self.estimator.bitrate, wanted)
+        packets = round(rate * PROBE_SECONDS / 8 / (size + OVERHEAD_BYTES))
+        packets = min(max(packets, MIN_PROBE_PACKETS), MAX_PROBE_PACKETS)
+        self._probe = _Probe(rate, packets, self.sent.number + 1, now)
+        return packets
+
+    def _judge_probe(self, arrivals: list[Arrival], now: float) -> None:
+        probe = self._probe
+        if probe is None or not arrivals:
+            return
+        probe.arrivals += [one for one in arrivals if one.arrived is not None and probe.first <= one.number]
+        if probe.left or arrivals[-1].number < probe.last:
+            return
+        self._probe = None
+        rate = probe.outcome()
+        if rate is None:
+            return
+        if rate > self.estimator.bitrate:
+            self._next_probe = now + PROBE_ON_SECONDS
+        self.estimator.probed(rate)
+
+
+class _Probe:
+    """Packets in a row, faster than the path is known to carry."""
+
+    def __init__(self, rate: float, packets: int, first: int, now: float) -> None:
+        self.rate = rate
+        self.left = packets
+        self.first = first
+        self.last = first
+        self.arrivals: list[Arrival] = []
+        self._free = now
+
+    def departs(self, size: int, now: float) -> float:
+        """When the next packet of the probe leaves."""
+        at = max(self._free, now)
+        self._free = at + size * 8 / self.rate
+        return at
+
+    def outcome(self) -> float | None:
+        """The rate that came through, or that a full link delivered; None when too little arrived to tell."""
+        came = sorted((one.arrived or 0.0, one.sent, one.size) for one in self.arrivals if one.number <= self.last)
+        if len(came) < MIN_PROBE_ARRIVALS:
+            return None
+        bits = 8 * sum(size for _, _, size in came[1:])
+        took = came[-1][0] - came[0][0]
+        lasted = max(sent for _, sent, _ in came) - min(sent for _, sent, _ in came)
+        if lasted <= 0:
+            return None
+        if took <= lasted / CAME_THROUGH:
+            return bits / lasted
+        return FULL_SHARE * bits / took
