@@ -68,6 +68,8 @@ class Downlink:
         self.sent = SentPackets()
         self.remb: int | None = None
         """What the listener itself says that its link carries, if it does."""
+        self.budget: int | None = None
+        """What the path carries of video; None while nothing is known of it."""
         self._pacer = Pacer(START_BITRATE)
         self._sent_at = float("-inf")
         self._heard_at = float("-inf")
@@ -119,18 +121,20 @@ class Downlink:
             was_lost = arrival.arrived is None
         self.estimator.counted(expected=len(arrivals), lost=lost, runs=runs, now=now)
         self._judge_probe(arrivals, now)
+        self.update(now=now)
 
     @property
     def knows(self) -> bool:
         """Whether the listener gives feedback at all."""
         return self._heard_at > 0
 
-    def update(self, *, now: float) -> float | None:
-        """What the path carries of video now, to be called every 50 ms; None while nothing is known of it."""
+    def update(self, *, now: float) -> None:
+        """Judge anew what the path carries; feedback does so too."""
         elapsed = min(now - self._updated, 1.0)
         self._updated = now
         if not self.knows:
-            return None if self.remb is None else float(self.remb)
+            self.budget = self.remb
+            return
         estimator = self.estimator
         estimator.update(now=now)
         if estimator.state is State.CONGESTED:
@@ -138,18 +142,19 @@ class Downlink:
         if now - self._sent_at > 1.0:
             estimator.bitrate = min(estimator.bitrate * (1 + BLIND_GROWTH * elapsed), float(MOST_BITRATE))
         self._pacer.bitrate = estimator.bitrate
-        return estimator.bitrate
+        # What is lost by chance will be sent again.
+        self.budget = int(estimator.bitrate * (1 - min(self.estimator.loss.chance, RESEND_SHARE)))
 
-    def plan_probe(self, wanted: float, size: int, *, now: float) -> int:
-        """How many packets of `size` bytes to send beyond the media to learn whether `wanted` fits; 0 for not now.
+    def plan_probe(self, size: int, *, now: float) -> int:
+        """How many packets of `size` bytes to send beyond the media to learn whether more fits; 0 for not now.
 
         The next so many packets are the probe.
         """
         calm = now - self._congested_at > CALM_SECONDS and self.estimator.loss.trial is Trial.NONE
-        if not self.knows or not calm or now < self._next_probe or wanted <= self.estimator.bitrate or size <= 0:
+        if not self.knows or not calm or now < self._next_probe:
             return 0
         self._next_probe = now + PROBE_AGAIN_SECONDS
-        rate = min(PROBE_RATIO * self.estimator.bitrate, wanted)
+        rate = PROBE_RATIO * self.estimator.bitrate
         packets = round(rate * PROBE_SECONDS / 8 / (size + OVERHEAD_BYTES))
         packets = min(max(packets, MIN_PROBE_PACKETS), MAX_PROBE_PACKETS)
         self._probe = _Probe(rate, packets, self.sent.number + 1, now)

@@ -42,6 +42,9 @@ MAX_ENCODINGS = 4
 LISTENER_SECONDS = 0.2
 """How often a peer that sends no media is looked after: its reports are a second apart, its silence lasts seven."""
 
+PROBED_PACKETS = 20
+"""Packets of which probes are made: the newest, so that what was lost of them need not be asked for."""
+
 JUDGEMENT_SECONDS = 0.5
 """Between two looks at what the path from and to a peer loses."""
 
@@ -272,9 +275,33 @@ class Peer:
             self._link.tick(now)
             if self._link.state in ("connected", "disconnected"):
                 self._reports.tick(now)
-                budget = self.downlink.update(now=now)
-                self.video_budget = None if budget is None else int(budget)
+                self._judge_downlink(now)
                 self._judge_path(now)
+
+    def _judge_downlink(self, now: float) -> None:
+        """See what the path to here carries of video; where that is too little, whether more would fit by now."""
+        self.downlink.update(now=now)
+        if self.downlink.budget is None:
+            return
+        self.video_budget = self.downlink.budget
+        if any(quality.limit == "bandwidth" for quality in self.qualities):
+            self._probe(now)
+
+    def _probe(self, now: float) -> None:
+        """Send the latest packets of a slot once more, faster than the path is known to carry."""
+        for slot in self.slots.values():
+            source = slot.source
+            leg = None if source is None or slot.kind == "audio" else source.fanout.leg(slot)
+            if source is None or leg is None or not slot.is_numbered(leg.payload_type):
+                continue
+            numbers = range(source.fanout.highest, max(source.fanout.highest - PROBED_PACKETS, leg.first - 1), -1)
+            latest = [packet for number in numbers if (packet := source.history.get(number)) is not None]
+            if not latest:
+                continue
+            size = sum(len(packet.payload) for packet in latest) // len(latest)
+            for turn in range(self.downlink.plan_probe(size, now=now)):
+                source.fanout.resend(leg, latest[turn % len(latest)], self._port.sender, now=now)
+            return
 
     def _judge_path(self, now: float) -> None:
         """Ask the client for the redundancy that its path to here needs, and give it what the way back needs."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from functools import cached_property
 
 from virtual_room import OPUS, RTX, SERVER, VP8, Client
 
 from bench.virtual import VirtualLoop
-from rtc.netem import Link, LinkProfile
+from rtc.netem import HEADER_BYTES, Link, LinkProfile
 from rtc.wire import rtcp
 from rtc.wire.extensions import ABS_SEND_TIME, TRANSPORT_CC, pack_abs_send_time, pack_transport_cc
 from rtc.wire.rtp import RtpPacket
@@ -34,6 +35,11 @@ class Participant(Client):
     obeys = True
     _resent_bits = 0.0
 
+    @cached_property
+    def bits_sent(self) -> list[tuple[float, int]]:
+        """When, and how many."""
+        return []
+
     def offer(self) -> str:
         lines = []
         kind = ""
@@ -52,6 +58,14 @@ class Participant(Client):
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         return loop.link(self.address, SERVER) if up else loop.link(SERVER, self.address)
+
+    def send(self, datagram: bytes) -> None:
+        self.bits_sent.append((self.now, 8 * (len(datagram) + HEADER_BYTES)))
+        super().send(datagram)
+
+    def sent_bits(self, begin: float, end: float) -> float:
+        """bit/s that it put on its link."""
+        return sum(size for when, size in self.bits_sent if begin <= when < end) / (end - begin)
 
     def narrow(self, *, up: LinkProfile | None = None, down: LinkProfile | None = None) -> None:
         """From now on its link is like this; as before where nothing is said."""
