@@ -15,10 +15,19 @@ from rtc.client.audio_receiver import CLOCK_RATE as AUDIO_CLOCK_RATE
 from rtc.client.audio_receiver import AudioReceiver
 from rtc.client.audio_sender import AudioSender
 from rtc.client.connection import Connection, ConnectionCounters
-from rtc.client.offer import Answer, AnsweredLine, Kind, OfferedLine, read_answer, write_offer
+from rtc.client.offer import (
+    EXTENSION_IDS,
+    Answer,
+    AnsweredLine,
+    Kind,
+    OfferedLine,
+    read_answer,
+    write_offer,
+)
 from rtc.client.outgoing import OutgoingStream
 from rtc.client.video_buffer import CLOCK_RATE as VIDEO_CLOCK_RATE
 from rtc.client.video_receiver import VideoReceiver
+from rtc.repair.bandwidth.arrivals import ArrivalFeedback
 from rtc.repair.redundancy import Protection
 from rtc.wire import extensions
 from rtc.wire.errors import WireError
@@ -56,6 +65,9 @@ LOSSY_REPORT_SECONDS = 0.25
 
 REPEATED_SHARES = (LOSSY_SHARE, 0.5)
 """Share of packets lost, on either way, from which on all feedback is sent twice; three times."""
+
+TRANSPORT_SECONDS = 0.05
+"""Period of transport-wide feedback: the server paces and chooses video by it."""
 
 EARLY_REPORTS = 12
 """Reports that tell of received packets before the period is the longer one."""
@@ -165,6 +177,8 @@ class Media:
         self._connection: Connection | None = None
         self._by_ssrc: dict[int, AudioReceiver | VideoReceiver] = {}
         self._next_report = 0.0
+        self._arrivals = ArrivalFeedback()
+        self._next_feedback = 0.0
         self._telling_reports = 0
 
     @property
@@ -279,6 +293,9 @@ class Media:
         if receiver is None:
             self.counters.malformed += 1
             return
+        number = rtp.extensions.get(EXTENSION_IDS[extensions.TRANSPORT_CC])
+        if number is not None and len(number) == 2:
+            self._arrivals.received(extensions.unpack_transport_cc(number), now=now)
         receiver.receive(rtp, now=now)
         if self.first_audio_at is None and isinstance(receiver, AudioReceiver):
             self.first_audio_at = now
@@ -328,6 +345,10 @@ class Media:
         out: list[RtcpPacket] = []
         for receiver in self._receivers():
             out += receiver.feedback(now=now, rtt=rtt)
+        if now >= self._next_feedback:
+            self._next_feedback = now + TRANSPORT_SECONDS
+            arrivals = self._arrivals.feedback(self._ssrc, 0)
+            out += [] if arrivals is None else [arrivals]
         if now >= self._next_report:
             lossy = any(receiver.reception.fraction_lost >= LOSSY_SHARE for receiver in self._receivers())
             hears = any(receiver.reception.packets for receiver in self._receivers())

@@ -18,7 +18,9 @@ OPUS, VP8, VP8_RTX, H264, H264_RTX = 96, 97, 98, 99, 100
 RED = 63
 """Payload types offered; RED (RFC 2198) carries Opus frames with those before them."""
 
-EXTENSION_IDS = {extensions.MID: 1, extensions.AUDIO_LEVEL: 2, extensions.ABS_SEND_TIME: 3}
+EXTENSION_IDS = {
+    extensions.MID: 1, extensions.AUDIO_LEVEL: 2, extensions.ABS_SEND_TIME: 3, extensions.TRANSPORT_CC: 4,
+}  # fmt: skip
 """Header extensions offered, and their ids."""
 
 _RTPMAPS = {
@@ -34,12 +36,12 @@ _FMTPS = {
 }
 _FEEDBACK = {
     OPUS: ("nack",),
-    VP8: ("goog-remb", "ccm fir", "nack", "nack pli"),
-    H264: ("goog-remb", "ccm fir", "nack", "nack pli"),
+    VP8: ("goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"),
+    H264: ("goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"),
 }
 _EXTENSIONS = {
     "audio": (extensions.MID, extensions.AUDIO_LEVEL),
-    "video": (extensions.MID, extensions.ABS_SEND_TIME),
+    "video": (extensions.MID, extensions.ABS_SEND_TIME, extensions.TRANSPORT_CC),
 }
 
 

@@ -106,9 +106,10 @@ class Downlink:
         self._resends -= size
         return True
 
-    def feedback(self, feedback: TransportFeedback, *, now: float) -> None:
-        """Take the listener's feedback."""
+    def feedback(self, feedback: TransportFeedback, *, now: float) -> int:
+        """Take the listener's feedback; returns of how many packets it speaks that it cannot know of."""
         self._heard_at = now
+        unknown = self.sent.unknown
         arrivals = self.sent.acknowledged(feedback, now=now)
         lost = runs = 0
         was_lost = False
@@ -122,6 +123,7 @@ class Downlink:
         self.estimator.counted(expected=len(arrivals), lost=lost, runs=runs, now=now)
         self._judge_probe(arrivals, now)
         self.update(now=now)
+        return self.sent.unknown - unknown
 
     @property
     def knows(self) -> bool:

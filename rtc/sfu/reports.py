@@ -103,7 +103,7 @@ class Reports:
             elif isinstance(packet, rtcp.GenericNack):
                 self._nack(packet, by_ssrc.get(packet.media_ssrc), now)
             elif isinstance(packet, rtcp.TransportFeedback):
-                self._downlink.feedback(packet, now=now)
+                self._drops["feedback-unknown-packet"] += self._downlink.feedback(packet, now=now)
             elif isinstance(packet, rtcp.ReceiverEstimate):
                 self._downlink.remb = packet.bitrate
             elif isinstance(packet, rtcp.PictureLossIndication):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from path_simulation import Flow, simulate_path
 
+from bench.narrow_path import Flow, simulate_path
 from rtc.netem import LinkProfile
 from rtc.repair.bandwidth.estimator import BandwidthEstimator
 

@@ -65,11 +65,12 @@ class MaskedFeedback:
             at += delta
             received.append((number & 0xFFFF, delta))
         feedback = TransportFeedback(
-            sender_ssrc, media_ssrc, numbers[0] & 0xFFFF, _signed24(reference), self._count, received
+            sender_ssrc, media_ssrc, numbers[0] & 0xFFFF, signed24(reference), self._count, received
         )
         self._count = (self._count + 1) & 0xFF
         return feedback
 
 
-def _signed24(value: int) -> int:
+def signed24(value: int) -> int:
+    """A reference time as its 24 bits with a sign say it."""
     return ((value + 0x800000) & 0xFFFFFF) - 0x800000

@@ -1,0 +1,52 @@
+"""Transport-wide feedback as a receiver writes it: which packets came when, and which did not."""
+
+from __future__ import annotations
+
+from rtc.wire.sequence import Unwrapper
+from rtc.wire.twcc import DELTA_TICK, REFERENCE_TICK, TransportFeedback
+
+from .mask import MAX_DELTA, MAX_PENDING, TICKS, signed24
+
+
+class ArrivalFeedback:
+    """Notes the packets of one transport and tells their sender, each number once; see `MaskedFeedback` for the other.
+
+    A packet that comes after it was said to be lost is told as well: its sender takes the loss back.
+    """
+
+    def __init__(self) -> None:
+        self._sequences = Unwrapper()
+        self._arrived: dict[int, float] = {}
+        self._next: int | None = None
+        self._count = 0
+
+    def received(self, sequence_number: int, *, now: float) -> None:
+        """A packet with this transport-wide number came."""
+        number = self._sequences.unwrap(sequence_number)
+        if self._next is None or abs(number - self._next) > MAX_PENDING:
+            self._arrived.clear()
+            self._next = number
+        self._arrived.setdefault(number, now)
+
+    def feedback(self, sender_ssrc: int, media_ssrc: int) -> TransportFeedback | None:
+        """All up to the newest packet that has not been spoken of; None when nothing came."""
+        if not self._arrived or self._next is None:
+            return None
+        first, last = min(self._next, *self._arrived), max(self._arrived)
+        moments = [self._arrived.get(number) for number in range(first, last + 1)]
+        reference = int(next(moment for moment in moments if moment is not None) / REFERENCE_TICK)
+        at = reference * TICKS
+        received: list[tuple[int, int | None]] = []
+        for number, moment in enumerate(moments, first):
+            delta = None
+            if moment is not None:
+                delta = min(max(round(moment / DELTA_TICK) - at, -MAX_DELTA), MAX_DELTA)
+                at += delta
+            received.append((number & 0xFFFF, delta))
+        self._next = max(self._next, last + 1)
+        self._arrived.clear()
+        feedback = TransportFeedback(
+            sender_ssrc, media_ssrc, first & 0xFFFF, signed24(reference), self._count, received
+        )
+        self._count = (self._count + 1) & 0xFF
+        return feedback
