@@ -160,6 +160,9 @@ class ProtectionController:
 
     def reported(self, loss: float, burst: float, *, now: float) -> bool:
         """Take what was measured over WINDOW_PACKETS: share lost, mean lost in a row. True when protection changed."""
+        if loss == 0 and self._is_clean:
+            self._last = now
+            return False
         passed = 0.0 if self._first is None else max(0.0, now - self._last)
         self._last = now
         copies = self._copies_of_late(now)
@@ -176,6 +179,11 @@ class ProtectionController:
         return self._apply(
             choose(self.loss, stay, max_depth=self.max_depth, max_copies=self._max_copies, frames=self.frames), now
         )
+
+    @property
+    def _is_clean(self) -> bool:
+        """Whether nothing was ever lost lately, so that a report of no loss changes nothing."""
+        return self._first is not None and self.loss == self._losses == 0 and self.protection == NONE
 
     def _note_burst(self, lost: float, stay: float, passed: float) -> None:
         """So many packets more were lost, each datagram of them after another with this probability."""

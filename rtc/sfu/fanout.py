@@ -70,6 +70,8 @@ class Fanout:
         self._history = history
         self._variants: dict[Variant, Redundancy] = {}
         self._late: History[bool] = History(SENT_PACKETS)
+        self._irregular = 0
+        """Newest number that did not follow the one before it, or came late."""
         self._thinnings: dict[Level, Thinning] = {}
         self._stepping: list[Leg] = []
         self._last_layering: Layering | None = None
@@ -151,6 +153,8 @@ class Fanout:
             thinning.take(packet)
         if self._stepping and packet.layering is not None:
             self._step(packet, packet.layering)
+        if packet.sequence != self.highest + 1:
+            self._irregular = packet.sequence
         self.highest = packet.sequence
         self._last_timestamp = packet.timestamp
         self._last_time = now
@@ -173,6 +177,7 @@ class Fanout:
         if self._groups is None:
             self._regroup()
         self._late.put(packet.sequence, True)
+        self._irregular = max(self._irregular, packet.sequence)
         self.late_packets += 1
         for group in self._groups or ():
             thinning = group.thinning
@@ -296,6 +301,8 @@ class Fanout:
 
     def out_of_turn(self, packets: int) -> float:
         """Share of the last so many numbers that were forwarded late or never: to a listener they are lost, too."""
+        if self._irregular <= self.highest - packets:
+            return 0.0
         numbers = range(self.highest - packets + 1, self.highest + 1)
         return sum(number in self._late or number not in self._history for number in numbers) / packets
 
