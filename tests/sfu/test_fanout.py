@@ -433,3 +433,19 @@ def test_a_packet_asked_for_twice_within_a_round_trip_goes_out_once() -> None:
     assert leg.may_resend(5, 200, now=1.0, rtt=0.1)
     assert not leg.may_resend(5, 200, now=1.08, rtt=0.1)
     assert leg.may_resend(5, 200, now=1.1, rtt=0.1)
+
+
+def test_what_is_lost_or_comes_late_upstream_is_not_held_against_a_listener() -> None:
+    """Of the last hundred numbers, one never came and one came late; a hundred later both are forgotten."""
+    source, wire, slot = source_of(), Wire(), listener()
+    source.fanout.attach(slot)
+    first = 1000
+    for number in (*range(first, first + 150), *range(first + 151, first + 160)):
+        send(source, wire, number)
+    assert source.fanout.out_of_turn(100) == pytest.approx(0.01)
+    for number in (first + 161, first + 160, *range(first + 162, first + 200)):
+        send(source, wire, number)
+    assert source.fanout.out_of_turn(100) == pytest.approx(0.02)
+    for number in range(first + 200, first + 270):
+        send(source, wire, number)
+    assert source.fanout.out_of_turn(100) == 0.0
