@@ -61,6 +61,8 @@ class Seat:
     next_consent: float
     pretended_loss: float
     """Share of packets that its reports say are lost."""
+    newest: bytes = b""
+    """The datagram of media that was sent last."""
     legs: dict[int, Leg] = field(default_factory=dict)
     """By SSRC."""
 
@@ -204,6 +206,7 @@ class Engine:
             before = times[i] = time.time()
             with contextlib.suppress(OSError):
                 send(packet)
+            seat.newest = packet
             if time.time() - before > UNSURE_SECONDS:
                 times[i] = np.nan
 

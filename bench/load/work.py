@@ -247,10 +247,10 @@ async def flood(server: AbstractAsyncContextManager[Sfu], seconds: float) -> Fig
         stop = threading.Event()
         sent = [0]
         rate = FLOOD_FACTOR * 50 * (1 + work.listeners)
-        replayed = publisher.sending.protect(bytes((0x80, 111)) + bytes(6) + b"\x11\x22\x33\x44" + bytes(80))
+        (seat,) = crowd.seats[id(crowd.clients[0])]
         datagrams = [
             bytes((0x80, 111)) + bytes(120),  # RTP that nobody's keys fit
-            replayed,
+            None,  # a packet of the publisher once more, from its own address, as a forger's would come
             bytes((0x80, 200)) + bytes(60),
             bytes(4000),  # longer than any packet
             bytes((22, 254, 253)) + bytes(100),  # DTLS from nowhere
@@ -266,9 +266,8 @@ async def flood(server: AbstractAsyncContextManager[Sfu], seconds: float) -> Fig
                     while sent[0] < (time.monotonic() - began) * rate:
                         with contextlib.suppress(OSError):
                             data = datagrams[sent[0] % len(datagrams)]
-                            # A replay comes from the publisher's own address, as a forger's would.
-                            if data is replayed:
-                                publisher.socket.send(data)
+                            if data is None:
+                                publisher.socket.send(seat.newest)
                             else:
                                 stranger.sendto(data, address)
                         sent[0] += 1
