@@ -20,14 +20,16 @@ class Talker:
 
     def __init__(self, url: str, name: str) -> None:
         self.name = name
+        self.id = ""
         self.reconnects = 0
         self.restarts = 0
         """Resumed with a server that had been restarted."""
         self.snapshots = 0
         self.ended = ""
         """Why the session ended, if it did."""
-        self.signalling = Signalling(url, handle=self._handle, lost=self._lost, ended=self._ended)
-        self.messages = Messages(self.signalling.command)
+        self._url = url
+        self.signalling = self._session()
+        self.messages = Messages(lambda make: self.signalling.command(make))  # noqa: PLW0108 - the session may change
         self.resumed: Callable[[], None] = lambda: None
         """Called when a lost connection has come back."""
 
@@ -38,6 +40,8 @@ class Talker:
             try:
                 joined = await self.signalling.join(room=room, name=self.name, token="", seconds=5)
             except CallError:
+                await self.signalling.close()
+                self.signalling = self._session()
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.2)
@@ -59,6 +63,9 @@ class Talker:
         self.messages.end()
         await self.signalling.close()
 
+    def _session(self) -> Signalling:
+        return Signalling(self._url, handle=self._handle, lost=self._lost, ended=self._note_end)
+
     def _handle(self, message: protocol.ServerMessage) -> None:
         if isinstance(message, protocol.MessageSent):
             self.messages.receive(message.message)
@@ -73,5 +80,6 @@ class Talker:
         if not lost:
             self.resumed()
 
-    def _ended(self, reason: str) -> None:
-        self.ended = reason
+    def _note_end(self, reason: str) -> None:
+        if self.id:
+            self.ended = reason
