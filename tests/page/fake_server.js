@@ -10,6 +10,14 @@
     mode: "accept",
     people: [],
     permissions: { canPublish: true, canSubscribe: true, roomAdmin: false },
+    settings: undefined,
+    waiters: [],
+    /** Whoever joins waits in the lobby, until `fake.letIn()`. */
+    lobby: false,
+    letIn() {
+      fake.lobby = false;
+      fake.sockets.at(-1).take(fake.sent("join").at(-1));
+    },
     answerResume: true,
     /** The next resume finds a server that was restarted. */
     restarted: false,
@@ -19,7 +27,7 @@
       fake.emit({
         type: "joined", room: fake.entered.room, session: "a-secret-of-the-test", participants: fake.people,
         you: { id: "me", name: fake.entered.name, kind: "web", connected: true, publications: [] },
-        permissions: fake.permissions, iceServers: [], resumeSeconds: 30,
+        permissions: fake.permissions, settings: fake.settings, waiters: fake.waiters, iceServers: [], resumeSeconds: 30,
         lastMessage: fake.messages.at(-1)?.number ?? 0, ...more,
       });
     },
@@ -242,6 +250,10 @@
       } else if (message.type === "join") {
         fake.seq = 0;
         fake.lastId = 0;
+        if (fake.lobby) {
+          fake.emit({ type: "waiting" }, false);
+          return;
+        }
         if (fake.mode.code) {
           this.deliver(JSON.stringify({ type: "error", seq: 0, re: 0, ...fake.mode }));
           return;

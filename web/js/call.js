@@ -1,6 +1,7 @@
 /** A call: session, peer connection, people and own tracks, held together. The views only read it. */
 
 import { Chat } from "./chat.js";
+import { Governance } from "./governance.js";
 import { watchNetwork } from "./network.js";
 import { Peer } from "./peer.js";
 import { Publisher } from "./publisher.js";
@@ -56,6 +57,7 @@ export class Call extends EventTarget {
     this.media = media;
     this.signaling = new Signaling({ type: "join", ...entry });
     this.chat = new Chat((command) => this.signaling.command(command));
+    this.governance = new Governance((command) => this.signaling.command(command));
     this.publisher = new Publisher(media, (command) => this.signaling.command(command), () => this.#peer);
   }
 
@@ -124,6 +126,7 @@ export class Call extends EventTarget {
     this.roster.begin(joined);
     this.permissions = joined.permissions;
     this.chat.joined(joined);
+    this.governance.joined(joined);
     if (joined.snapshot) {
       this.roster.apply({ type: "slots", seq: 0, slots: joined.slots ?? [] });
       this.#playSlots();
@@ -202,6 +205,8 @@ export class Call extends EventTarget {
     if (event.type === "message") return this.chat.receive(event.message);
     const leaving = event.type === "participant-left" ? this.roster.people.get(event.participant) : undefined;
     this.roster.apply(event);
+    this.governance.apply(event);
+    if (event.type === "permissions") this.#permit(event.permissions);
     if (event.type === "participant-joined") this.#notice("notice.joined", { name: event.participant.name });
     if (leaving) this.#notice("notice.left", { name: leaving.name });
     if (event.type === "published" && this.#grow()) this.#negotiate();
@@ -212,6 +217,14 @@ export class Call extends EventTarget {
     const stable = this.#peer?.connection.signalingState === "stable";
     if (event.type === "transport" && event.state === "failed" && stable) this.#rebuild();
     this.#changed();
+  }
+
+  /** What we may has changed: what we may no longer publish is withdrawn already. */
+  #permit(/** @type {import("./types.js").Permissions} */ permissions) {
+    if (permissions.canPublish !== this.permissions.canPublish) this.publisher.reset();
+    this.permissions = permissions;
+    this.#publish();
+    if (this.#grow()) this.#negotiate();
   }
 
   #playSlots() {

@@ -20,6 +20,9 @@ export class Person {
     this.kind = participant.kind;
     this.connected = participant.connected;
     this.isSelf = isSelf;
+    this.role = participant.role ?? "speaker";
+    /** What a host has muted. */
+    this.silenced = participant.silenced ?? [];
     for (const publication of participant.publications ?? []) this.publications.set(publication.id, publication);
   }
 
@@ -89,6 +92,11 @@ export class Roster {
       case "muted": {
         const publication = this.people.get(event.participant)?.publications.get(event.publication);
         if (publication) publication.muted = event.muted;
+        break;
+      }
+      case "role": {
+        const person = this.people.get(event.participant);
+        if (person) [person.role, person.silenced] = [event.role, event.silenced ?? []];
         break;
       }
       case "slots":

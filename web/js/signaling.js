@@ -44,6 +44,8 @@ export class Signaling extends EventTarget {
   #lastSeq = 0;
   #ackedSeq = 0;
   #nextId = 1;
+  /** Commands from this number on were not sent, because we wait in the lobby. */
+  #heldFrom = Infinity;
   /** @type {Map<number, {text: string, resolve: (reply: Reply) => void, reject: (error: Error) => void}>} */
   #pending = new Map();
   /** Session established on the present connection. */
@@ -151,6 +153,8 @@ export class Signaling extends EventTarget {
         this.#session = message.session || this.#session;
         this.#established();
         this.#everJoined = true;
+        for (const [id, { text: held }] of this.#pending) if (id >= this.#heldFrom) this.#socket?.send(held);
+        this.#heldFrom = Infinity;
         this.#emit("joined", this.#restarted ? { ...message, snapshot: false } : message);
         this.#restarted = false;
         break;
@@ -167,6 +171,13 @@ export class Signaling extends EventTarget {
         break;
       case "reply":
         this.#settle(message.re)?.resolve(message);
+        break;
+      case "waiting":
+        // in the lobby: what was sent is kept there, what comes now waits here
+        clearTimeout(this.#connectTimer);
+        this.#sendable = false;
+        this.#heldFrom = this.#nextId;
+        this.#emit("event", message);
         break;
       case "error":
         this.#refused(message);

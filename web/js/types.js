@@ -5,7 +5,12 @@
  * @typedef {"microphone" | "camera" | "screen" | "screen-audio"} Source
  * @typedef {{id: string, kind: Kind, source: Source, muted: boolean}} Publication
  * @typedef {{id: string, name: string, kind: "web" | "python" | "whip", connected: boolean,
- *   publications: Publication[]}} Participant
+ *   publications: Publication[], role?: Role, silenced?: Kind[]}} Participant
+ * @typedef {"host" | "speaker" | "listener"} Role
+ * @typedef {{locked: boolean, lobby: boolean, defaultRole: "speaker" | "listener", maxParticipants: number,
+ *   maxPublications: number}} RoomSettings
+ * @typedef {{id: string, name: string}} Waiter
+ * @typedef {{identity: string, name: string, until?: number | null, removal?: boolean, reason?: string}} Ban
  * @typedef {{canPublish: boolean, canSubscribe: boolean, canPublishData?: boolean, roomAdmin: boolean}} Permissions
  * @typedef {{mid: string, publication: string | null, participant: string | null}} SlotAssignment
  * @typedef {{participant: string, level: number}} Speaker
@@ -18,10 +23,12 @@
  *
  * @typedef {{type: "joined", seq: number, room: string, session: string, you: Participant,
  *   participants: Participant[], permissions: Permissions, iceServers?: RTCIceServer[],
- *   resumeSeconds?: number, lastMessage?: number, snapshot?: boolean, slots?: SlotAssignment[]}} Joined
+ *   resumeSeconds?: number, lastMessage?: number, snapshot?: boolean, slots?: SlotAssignment[],
+ *   settings?: RoomSettings, waiters?: Waiter[]}} Joined
  * @typedef {{type: "resumed", seq: number, lastId: number, restarted?: boolean}} Resumed
  * @typedef {{type: "reply", seq: number, re: number, sdp?: string, publication?: Publication,
- *   number?: number, at?: number, messages?: ChatMessage[], more?: boolean, call?: CallView, calls?: CallView[]}} Reply
+ *   number?: number, at?: number, messages?: ChatMessage[], more?: boolean, call?: CallView, calls?: CallView[],
+ *   bans?: Ban[]}} Reply
  * @typedef {{type: "error", seq: number, re?: number, code: string, message: string,
  *   retryAfter?: number}} ErrorMessage
  * @typedef {{type: "participant-joined", seq: number, participant: Participant}} ParticipantJoined
@@ -38,10 +45,17 @@
  * @typedef {{mid: string, paused?: boolean, limit?: "bandwidth" | "source"}} SlotQuality
  * @typedef {{type: "quality", seq: number, slots: SlotQuality[]}} Quality
  * @typedef {{type: "encodings", seq: number, mid: string, rids: string[]}} Encodings
+ * @typedef {{type: "waiting", seq: number}} Waiting
+ * @typedef {{type: "lobby", seq: number, waiters: Waiter[]}} LobbyChanged
+ * @typedef {{type: "room-changed", seq: number, settings: RoomSettings}} RoomChanged
+ * @typedef {{type: "permissions", seq: number, permissions: Permissions}} PermissionsChanged
+ * @typedef {{type: "role", seq: number, participant: string, role: Role, silenced?: Kind[]}} RoleChanged
+ * @typedef {{type: "unmute-asked", seq: number, by: string, kind: Kind}} UnmuteAsked
  * @typedef {{type: "closed", seq: number, reason: string}} Closed
  *
  * @typedef {ParticipantJoined | ParticipantLeft | ParticipantChanged | Published | Unpublished | Muted | Slots
- *   | Speakers | Transport | RedundancyAsked | Quality | Encodings | MessageSent} RoomEvent
+ *   | Speakers | Transport | RedundancyAsked | Quality | Encodings | MessageSent | Waiting | LobbyChanged | RoomChanged
+ *   | PermissionsChanged | RoleChanged | UnmuteAsked} RoomEvent
  * @typedef {Joined | Reachable | Resumed | Reply | ErrorMessage | Closed | RoomEvent | LineEvent} ServerMessage
  *
  * @typedef {"available" | "busy" | "offline"} Presence
@@ -64,6 +78,16 @@
  *   | {type: "watch", publications: string[] | null, heights: Record<string, number>}
  *   | {type: "send", key: string, content: Content, to?: string}
  *   | {type: "history", after?: number, before?: number, limit?: number}
+ *   | {type: "set-room", locked?: boolean, lobby?: boolean, defaultRole?: "speaker" | "listener"}
+ *   | {type: "set-role", participant: string, role: Role}
+ *   | {type: "silence", participant: string | null, kind: Kind, silenced?: boolean}
+ *   | {type: "ask-unmute", participant: string, kind: Kind}
+ *   | {type: "admit", waiter: string | null, admitted: boolean}
+ *   | {type: "remove", participant: string}
+ *   | {type: "ban", participant: string, seconds?: number}
+ *   | {type: "unban", identity: string}
+ *   | {type: "list-bans" | "end-room"}
+ *   | {type: "report", participant: string, reason: string}
  *   | {type: "ring", people: string[], call?: string}
  *   | {type: "accept" | "decline" | "hang-up", call: string}
  *   | {type: "set-busy", busy: boolean}

@@ -9,6 +9,7 @@ import { chatPanel } from "./chat.js";
 import { controlBar } from "./controls.js";
 import { copyButton, inviteDialog, keysDialog, moreDialog, settingsDialog, soundDialog } from "./dialogs.js";
 import { emojiBar } from "./emoji.js";
+import { unmuteDialog } from "./govern.js";
 import { Notices } from "./notices.js";
 import { peoplePanel } from "./people.js";
 import { PROBLEMS } from "./problems.js";
@@ -32,6 +33,8 @@ export function callView(navigation, call) {
   const flip = async (device) => {
     if (!call.permissions.canPublish) return;
     const { on, track } = media.state[device];
+    const muted = call.roster.self?.silenced.includes(device === "microphone" ? "audio" : "video");
+    if (muted && !(on && track)) return notices.say("notice.silenced");
     await media.set(device, !(on && track));
     const key = PROBLEMS[device][media.state[device].problem];
     if (key) notices.say(key);
@@ -73,10 +76,18 @@ export function callView(navigation, call) {
   };
 
   const bar = controlBar(call, stage, actions);
+  /** @param {string} id  write to this one only */
+  const message = (id) => {
+    show("chat");
+    panels.chat.address(id);
+  };
   const panels = {
-    people: peoplePanel(call, stage, { close: () => show(""), invite: actions.invite }),
+    people: peoplePanel(call, stage, { close: () => show(""), invite: actions.invite, message }),
     chat: chatPanel(call, { close: () => show("") }),
   };
+  const waiting = h("div", { class: "waiting", role: "status", hidden: true },
+    h("span", { class: "badge" }, icon("door")), h("h2", { t: "lobby.you" }), h("p", { t: "lobby.you-text" }),
+    h("span", { class: "spinner" }));
   const banner = h("div", { class: "banner", role: "status" });
   const sharing = h("div", { class: "sharing", hidden: true }, icon("screen"), h("span", { t: "call.sharing" }),
     h("button", { class: "secondary", type: "button", t: "control.stop-share", onclick: () => media.stopScreen() }));
@@ -86,7 +97,7 @@ export function callView(navigation, call) {
   const hint = h("p", { class: "muted-hint", role: "status" });
   const element = h("div", { class: "call" },
     h("main", { class: "floor" },
-      h("h1", { class: "visually-hidden" }, room), banner, sharing, stage.element, alone, notices.element, hint),
+      h("h1", { class: "visually-hidden" }, room), banner, sharing, stage.element, waiting, alone, notices.element, hint),
     panels.people.element, panels.chat.element,
     h("footer", { class: "dock" }, bar.element));
 
@@ -134,8 +145,30 @@ export function callView(navigation, call) {
     element.classList.toggle("is-alone", !alone.hidden);
     const transport = call.peer?.connection.connectionState ?? "new";
     const interrupted = transport === "disconnected" || transport === "failed";
-    setContent(banner, call.state === "joining" ? t("call.joining")
+    waiting.hidden = !call.governance.waiting;
+    obey();
+    setContent(banner, call.governance.waiting ? "" : call.state === "joining" ? t("call.joining")
       : call.state === "reconnecting" ? t("call.reconnecting") : interrupted ? t("call.media-lost") : "");
+  };
+
+  /** What a host has muted goes off here, too: the light of the camera says the truth. */
+  const obey = () => {
+    const silenced = call.roster.self?.silenced ?? [];
+    for (const [kind, device, key] of /** @type {const} */ ([
+      ["audio", "microphone", "notice.muted-by-host"], ["video", "camera", "notice.camera-by-host"]])) {
+      const { on, track } = media.state[device];
+      if (!silenced.includes(kind) || !on || !track) continue;
+      void media.set(device, false);
+      notices.say(key);
+    }
+  };
+  const onKnock = (/** @type {Event} */ event) => notices.say("lobby.knock", { name: /** @type {CustomEvent} */ (event).detail });
+  const onRefused = () => notices.say("notice.refused");
+  const onAsked = (/** @type {Event} */ event) => {
+    const { by, kind } = /** @type {CustomEvent} */ (event).detail;
+    const device = kind === "audio" ? "microphone" : "camera";
+    if (media.state[device].on && media.state[device].track) return;
+    unmuteDialog(by, kind === "audio" ? "ask.title" : "ask.title-camera", () => void media.set(device, true));
   };
 
   /** @param {KeyboardEvent} event */
@@ -177,6 +210,10 @@ export function callView(navigation, call) {
 
   call.addEventListener("change", update);
   call.chat.addEventListener("change", bar.update);
+  call.governance.addEventListener("knock", onKnock);
+  call.governance.addEventListener("refused", onRefused);
+  call.governance.addEventListener("reported", () => notices.say("report.sent"));
+  call.governance.addEventListener("unmute-asked", onAsked);
   call.chat.addEventListener("arrived", onArrived);
   call.chat.addEventListener("burst", onBurst);
   call.addEventListener("notice", onNotice);

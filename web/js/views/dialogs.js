@@ -87,10 +87,13 @@ export function keysDialog() {
   });
 }
 
-/** @param {{icon: string, text: string, run: () => void}[]} entries  `text` names a string */
-export function moreDialog(entries) {
+/**
+ * @param {{icon: string, text: string, run: () => void}[]} entries  `text` names a string
+ * @param {string} [name]  of whom they are about
+ */
+export function moreDialog(entries, name = "") {
   const dialog = openDialog({
-    title: "control.more", className: "sheet",
+    title: "control.more", name, className: "sheet",
     body: [h("ul", { class: "menu" }, ...entries.map((entry) => h("li", {}, h("button", {
       type: "button",
       onclick: () => {
