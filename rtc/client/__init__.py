@@ -21,6 +21,7 @@ from rtc.client.events import (
     UnmuteAsked,
     Unpublished,
 )
+from rtc.client.line import Line, Ring, reachable
 from rtc.client.messages import MessageStream
 from rtc.client.protocol import Bytes, Json, Reaction, Text
 from rtc.client.protocol import ChatMessage as Message
@@ -37,6 +38,7 @@ __all__ = [
     "ConnectionChanged",
     "JoinError",
     "Json",
+    "Line",
     "LobbyChanged",
     "LocalPublication",
     "Message",
@@ -54,6 +56,7 @@ __all__ = [
     "RemoteAudioTrack",
     "RemoteTrack",
     "RemoteVideoTrack",
+    "Ring",
     "RoleChanged",
     "RoomChanged",
     "SpeakersChanged",
@@ -61,4 +64,5 @@ __all__ = [
     "UnmuteAsked",
     "Unpublished",
     "join",
+    "reachable",
 ]

@@ -45,6 +45,7 @@ MAX_UNANSWERED = 64
 """Commands waiting for an answer at most."""
 
 CommandT = TypeVar("CommandT", bound=protocol.Command)
+StandingT = TypeVar("StandingT", protocol.Joined, protocol.Reachable)
 
 
 def websocket_url(url: str) -> str:
@@ -100,13 +101,22 @@ class Signalling:
 
         `waiting` is called when a host has to let one in first, which may take any time.
         """
+        hello = protocol.Join(room=room, name=name, token=token, kind="python")
+        return await self._begin(hello, protocol.Joined, seconds, waiting)
+
+    async def reach(self, *, name: str, token: str, seconds: float) -> protocol.Reachable:
+        """Connect and be reachable. Raises JoinError."""
+        hello = protocol.Reach(name=name, token=token, kind="python")
+        return await self._begin(hello, protocol.Reachable, seconds, lambda: None)
+
+    async def _begin(
+        self, hello: protocol.Message, expected: type[StandingT], seconds: float, waiting: Callable[[], object]
+    ) -> StandingT:
         try:
             async with asyncio.timeout(seconds) as limit:
                 self._socket = await self._connect()
                 early = [command for command, _ in self._unanswered.values()]
-                await self._socket.send_str(
-                    protocol.encode(protocol.Join(room=room, name=name, token=token, kind="python"))
-                )
+                await self._socket.send_str(protocol.encode(hello))
                 for command in early:
                     await self._send(command)
                 joined = await self._first_message(self._socket)
@@ -122,7 +132,7 @@ class Signalling:
             raise JoinError("bad-message", f"{self.url} does not answer as a Clarion server does") from None
         if isinstance(joined, protocol.Error):
             raise JoinError(joined.code, joined.message)
-        if not isinstance(joined, protocol.Joined):
+        if not isinstance(joined, expected):
             raise JoinError("bad-message", f"{self.url} does not answer as a Clarion server does")
         self._session = joined.session
         self._resume_seconds = joined.resume_seconds
