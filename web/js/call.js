@@ -10,15 +10,12 @@ import { Roster } from "./roster.js";
 import { Signaling, SignalingError } from "./signaling.js";
 import { Simulcast } from "./simulcast.js";
 import { AudioOutput } from "./speakers.js";
+import { Watching } from "./watching.js";
 
 /** Milliseconds for which a peer connection may be disconnected before ICE starts again. */
 const DISCONNECTED_PATIENCE = 2500;
 /** Milliseconds, at most, between one peer connection that failed and the next. */
 const LONGEST_PAUSE = 8000;
-/** Milliseconds for which changes of `watch` are gathered. */
-const WATCH_DELAY = 80;
-/** What the server takes for granted. */
-const WATCH_ALL = JSON.stringify({ publications: null, heights: {} });
 
 /**
  * Emits `change` (something to show differs; gathered per frame), `notice` (detail {key, values}), `blocked` (sound
@@ -36,9 +33,7 @@ export class Call extends EventTarget {
   /** @type {() => void} */ #unwatchNetwork = () => {};
   #redundancy = new Redundancy(() => this.#build());
   #simulcast = new Simulcast();
-  /** What the server was last told, as JSON. */
-  #watched = WATCH_ALL;
-  /** @type {number | undefined} */ #watchTimer;
+  watching = new Watching((view) => this.#send(this.signaling.command({ type: "watch", ...view })));
   /** @type {number | undefined} */ #patience;
   /** @type {number | undefined} */ #rebuildTimer;
   /** Peer connections in a row that failed. */
@@ -98,23 +93,6 @@ export class Call extends EventTarget {
     return this.roster.qualities.get(this.roster.slotOf(publication) ?? "");
   }
 
-  /**
-   * Tell the server which video matters, most wanted first.
-   *
-   * @param {string[]} wanted  publications
-   * @param {boolean} choose  whether our order differs from what the server would do by itself
-   * @param {Record<string, number>} heights  device pixels at which publications are shown, 0: not at all
-   */
-  watch(wanted, choose, heights) {
-    const view = JSON.stringify({ publications: choose ? wanted : null, heights });
-    if (view === this.#watched) return;
-    this.#watched = view;
-    this.#watchTimer ??= setTimeout(() => {
-      this.#watchTimer = undefined;
-      this.#send(this.signaling.command({ type: "watch", ...JSON.parse(this.#watched) }));
-    }, WATCH_DELAY);
-  }
-
   /** Our own voice, measured here: the ring of the self view needs no journey to the server. */
   heardSelf() {
     this.roster.heard(this.roster.selfId);
@@ -134,7 +112,7 @@ export class Call extends EventTarget {
       return;
     }
     this.#iceServers = joined.iceServers ?? [];
-    this.#watched = WATCH_ALL;
+    this.watching.forget();
     this.#redundancy.forget();
     this.#simulcast.forget();
     if (this.#announced || this.#iceServers.length) {
@@ -279,7 +257,7 @@ export class Call extends EventTarget {
   #stop() {
     this.#ended = true;
     clearInterval(this.#settleTimer);
-    clearTimeout(this.#watchTimer);
+    this.watching.close();
     clearTimeout(this.#patience);
     clearTimeout(this.#rebuildTimer);
     removeEventListener("pagehide", this.#pageHidden);

@@ -190,7 +190,7 @@ export class Stage {
       const lines = document.hidden ? 0 : (boxes.get(entry.id)?.height ?? 0) * devicePixelRatio;
       heights[entry.publication] = Math.ceil(lines / HEIGHT_STEP) * HEIGHT_STEP;
     }
-    this.call.watch(list, list.length > 0 && (stage !== "" || someHidden || wanted.length > most), heights);
+    this.call.watching.watch(list, list.length > 0 && (stage !== "" || someHidden || wanted.length > most), heights);
   }
 
   /** @param {{emoji: string, name: string, sender: string}} reaction  to what is happening now */
