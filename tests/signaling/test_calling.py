@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import SECRET, Guest, Serve, Service
 
+from rtc.client import CallError, reachable
 from signaling.calls.exchange import RING_BURST
 from signaling.server import Stop, drain
 from signaling.tokens import Grants, LineGrants, issue, issue_line
@@ -200,3 +203,27 @@ async def test_the_log_has_what_came_of_each_call_also_after_a_restart(serve: Se
     assert theirs[1]["others"] == 1
     assert "room" not in theirs[1]
     assert [states(call) for call in (await cy.command("call-history"))["calls"]] == [{"cy": "offline"}]
+
+
+async def test_a_python_program_is_rung_declines_and_rings_others(serve: Serve) -> None:
+    service = await serve()
+    url = str(service.client.make_url("/"))
+    async with reachable(url, name="Bot") as bot, reachable(url, name="Ann") as ann:
+        async def answer() -> str:
+            async for ring in bot.rings():
+                await ring.decline()
+                return ring.caller.name
+            return ""
+
+        answering = asyncio.create_task(answer())
+        with pytest.raises(CallError) as refusal:
+            async with ann.ring("bot"):
+                pytest.fail("the bot has declined")
+        assert (refusal.value.code, await answering) == ("declined", "Ann")
+        await bot.set_busy(True)
+        with pytest.raises(CallError) as refusal:
+            async with ann.ring("bot"):
+                pytest.fail("the bot is busy")
+        assert refusal.value.code == "busy"
+        assert ann.contacts["bot"].presence == "busy"
+        assert [call.people[0].state for call in await ann.history()] == ["busy", "declined"]
