@@ -70,11 +70,12 @@ class Downlink:
         """What the listener itself says that its link carries, if it does."""
         self.budget: int | None = None
         """What the path carries of video; None while nothing is known of it."""
-        self._pacer = Pacer(START_BITRATE)
+        self._pacer = Pacer(MOST_BITRATE)
         self._sent_at = float("-inf")
         self._heard_at = float("-inf")
         self._updated = 0.0
         self._congested_at = float("-inf")
+        self._was_full = False
         self._probe: _Probe | None = None
         self._next_probe = 0.0
         self._resends = 0.0
@@ -141,8 +142,13 @@ class Downlink:
         estimator.update(now=now)
         if estimator.state is State.CONGESTED:
             self._congested_at = now
+            self._was_full = True
         if now - self._sent_at > 1.0:
             estimator.bitrate = min(estimator.bitrate * (1 + BLIND_GROWTH * elapsed), float(MOST_BITRATE))
+        if not self._was_full:
+            # Nothing has shown that it carries less than all: neither waits nor smaller pictures for caution's sake.
+            self._pacer.bitrate = self.budget = MOST_BITRATE
+            return
         self._pacer.bitrate = estimator.bitrate
         # What is lost by chance will be sent again.
         self.budget = int(estimator.bitrate * (1 - min(self.estimator.loss.chance, RESEND_SHARE)))
