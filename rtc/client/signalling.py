@@ -29,8 +29,8 @@ PING_SECONDS = 3.0
 SILENCE_SECONDS = 7.0
 """A connection that has been silent for this long is given up."""
 
-ATTEMPT_SECONDS = 5.0
-"""An attempt to reconnect may take this long."""
+ATTEMPT_SECONDS = 15.0
+"""An attempt to reconnect may take this long: where half of the packets are lost, a handshake takes many seconds."""
 
 ACK_EVENTS = 16
 """Events acknowledged at once at the latest."""
@@ -95,7 +95,7 @@ class Signalling:
         self._closed = False
 
     async def join(
-        self, *, room: str, name: str, token: str, seconds: float, waiting: Callable[[], object]
+        self, *, room: str, name: str, token: str, seconds: float, waiting: Callable[[], object] = lambda: None
     ) -> protocol.Joined:
         """Connect and enter the room; commands given before go out right behind. Raises JoinError.
 
