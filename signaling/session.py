@@ -82,8 +82,8 @@ class Session:
         self.key = key
         """Hash of the secret: whoever knows that may resume the session."""
         self.party = party
-        self.log = EventLog(after=int(time.time() * 1000) if restored else 0)
-        """Of a restored session with numbers that were not used before: fewer than a thousand events come a second."""
+        self.log = EventLog(after=int(time.time() * 1e6) if restored else 0)
+        """Of a restored session with numbers that were not used before: fewer than a million events come a second."""
         self.restored = restored
         """It is of the server that ran before, and the client does not know yet how it stands now."""
         self.commands = TokenBucket(COMMANDS_PER_SECOND, COMMAND_BURST)
