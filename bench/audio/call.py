@@ -117,20 +117,50 @@ class Microphone(MediaStreamTrack):
         return frame
 
 
+class Listening:
+    """What a peer tells of itself (rtc.sfu.PeerEvents), as far as it matters here."""
+
+    def __init__(self) -> None:
+        self.carried: dict[str, str | None] = {}
+        """Slot by publication."""
+        self.connected = asyncio.Event()
+        """At the server too: OpenSSL repeats a last flight in real time only."""
+
+    def transport_changed(self, state: str) -> None:
+        """The network may be spoiled when the handshake is over."""
+        if state == "connected":
+            self.connected.set()
+
+    def speakers_changed(self, speakers: tuple[tuple[str, int], ...]) -> None:
+        """Nothing to do."""
+
+    def qualities_changed(self, qualities: tuple[Quality, ...]) -> None:
+        """There is no video."""
+
+    def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
+        """Nor here."""
+
+    def slots_changed(self, slots: tuple[SlotView, ...]) -> None:
+        """Note which slot carries what."""
+        self.carried = {slot.publication: slot.mid for slot in slots if slot.publication is not None}
+
+    def protection_changed(self, mid: str, depth: int, copies: int) -> None:
+        """Nothing to do: clients hear of it over RTCP."""
+
+
 class Client:
     """A participant: the client's media, and in place of signalling its peer in the room."""
 
     def __init__(self, host: str, room: Room, *, listens: bool) -> None:
         self.host = host
-        self.carried: dict[str, str | None] = {}
-        """Publication by slot."""
+        self.room = room
+        self.events = Listening()
         self.lost_path = 0
-        self._connected = asyncio.Event()  # at the server too: OpenSSL repeats a last flight in real time only
         self.media = Media(
             loopback=False, audio_slots=int(listens), video_slots=0,
             exchange=self._exchange, answered=lambda: None, failed=self._failed,
         )
-        self.peer: Peer = room.join(host, self, sends_copies=True)
+        self.peer: Peer = room.join(host, self.events, sends_copies=True)
         self._ticking: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
@@ -138,7 +168,7 @@ class Client:
         with mock.patch("aioice.ice.get_host_addresses", lambda **_: [self.host]):
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self.media.connect(fresh=True)
-                await self._connected.wait()
+                await self.events.connected.wait()
         self._ticking = asyncio.create_task(self.media.run())
 
     async def publish(self, track: MediaStreamTrack) -> LocalPublication:
@@ -168,29 +198,6 @@ class Client:
 
     def _failed(self) -> None:
         self.lost_path += 1
-
-    # rtc.sfu.PeerEvents
-
-    def transport_changed(self, state: str) -> None:
-        """The network is spoiled when the handshake is over at the server as well."""
-        if state == "connected":
-            self._connected.set()
-
-    def speakers_changed(self, speakers: tuple[tuple[str, int], ...]) -> None:
-        """Nothing to do."""
-
-    def qualities_changed(self, qualities: tuple[Quality, ...]) -> None:
-        """There is no video."""
-
-    def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
-        """Nor here."""
-
-    def slots_changed(self, slots: tuple[SlotView, ...]) -> None:
-        """Note which slot carries what."""
-        self.carried = {slot.publication: slot.mid for slot in slots if slot.publication is not None}
-
-    def protection_changed(self, mid: str, depth: int, copies: int) -> None:
-        """Nothing to do: the client hears of it over RTCP."""
 
 
 @contextlib.asynccontextmanager
@@ -222,7 +229,7 @@ async def _talk(speech: Speech, speaker: Client, listener: Client, hops: Hops) -
     microphone = Microphone(sent)
     publication = await speaker.publish(microphone)
     track = RemoteAudioTrack("voice", SPEAKER)
-    track.attach(listener.media.audio[listener.carried["voice"]])
+    track.attach(listener.media.audio[listener.events.carried["voice"]])
     began = loop.time()
     played: list[Wave] = []
     counted: list[tuple[int, int, int, int, float]] = []

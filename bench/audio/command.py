@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from bench.audio import stock
 from bench.audio.baselines import BASELINES, PLAIN
 from bench.audio.results import CLARION, FIGURES, Cell, codec_cell, figures, hold
 from bench.audio.rows import BAR_ROWS, Bar, Row, matrix, named
@@ -78,11 +79,19 @@ def main(
         name = CLARION if baseline is None else baseline.name
         cells.setdefault((row.key, scheme), Cell(row, name)).seeds.append(found)
     _print(chosen, [codec, *cells.values()], panel)
+    played = None if rows or quick else stock.measure(speech, seeds=numbers)
+    if played is not None:
+        print(played)
     if as_json:
         missed = [f"{cell.row}: {figure}" for cell in cells.values()
                   for figure, met in cell.bars(codec).items() if met is False]  # fmt: skip
+        missed += ["stock aiortc listener"] if played is not None and not played.met else []
         cells_as_objects = [cell.as_object(codec) for cell in (codec, *cells.values())]
-        print(json.dumps({"missed": missed, "not_installed": panel.missing, "cells": cells_as_objects}))
+        listener = None if played is None else played.as_object()
+        missing = panel.missing
+        print(json.dumps(
+            {"missed": missed, "not_installed": missing, "cells": cells_as_objects, "stock_listener": listener}
+        ))  # fmt: skip
 
 
 def _run(tasks: list[Task], speech: Speech, panel: Panel, jobs: int) -> Iterator[dict[str, float | None]]:

@@ -60,6 +60,12 @@ SMOOTHING_SECONDS = 4.0
 HOLD_SECONDS = 3.0
 """Protection rises at once and falls when for this long less would have done."""
 
+MAX_HOLD_SECONDS = 60.0
+"""The same where fewer copies proved too few."""
+
+REGRET_SECONDS = 6.0
+"""When copies are added again within this time of their being fewer, that was a mistake."""
+
 BURST_MEMORY_SECONDS = 15.0
 """Bursts show in few of the losses, and are averaged for longer."""
 
@@ -154,6 +160,8 @@ class ProtectionController:
         self._last = 0.0
         self._copies: deque[tuple[float, int]] = deque([(-math.inf, 1)])
         self._wanted: deque[tuple[float, Protection]] = deque()
+        self._hold = HOLD_SECONDS
+        self._fewer_at = -math.inf
         self._bursts = self._losses = 0.0
         self._memory = 0.0
         """How often a datagram is lost if that before it was, where that is more often than the others."""
@@ -195,13 +203,24 @@ class ProtectionController:
 
     def _apply(self, wanted: Protection, now: float) -> bool:
         before = self.protection
-        while self._wanted and self._wanted[0][0] <= now - HOLD_SECONDS:
+        while self._wanted and self._wanted[0][0] <= now - self._hold:
             self._wanted.popleft()
         self._wanted.append((now, wanted))
-        self.protection = max((each for _, each in self._wanted), key=lambda each: (each.frames, each.copies))
-        if self.protection.copies != before.copies:
-            self._copies.append((now, self.protection.copies))
-        return self.protection != before
+        after = max((each for _, each in self._wanted), key=lambda each: (each.frames, each.copies))
+        if after.copies < before.copies:
+            # With fewer copies more is seen of the loss: one at a time, and seldom where it was a mistake before.
+            after = Protection(after.depth, before.copies - 1)
+            self._wanted = deque([(now, after)])
+            self._hold = max(HOLD_SECONDS, self._hold / 2)
+            self._fewer_at = now
+        elif after.copies > before.copies and now - self._fewer_at < REGRET_SECONDS:
+            self._hold = min(MAX_HOLD_SECONDS, 4 * self._hold)
+        # What was wanted while frames were shorter may not fit any more.
+        after = Protection(max(0, min(after.depth, self.frames.deepest(after.copies))), after.copies)
+        self.protection = after
+        if after.copies != before.copies:
+            self._copies.append((now, after.copies))
+        return after != before
 
     def _copies_of_late(self, now: float) -> list[tuple[int, float]]:
         """How often packets were sent that the last WINDOW_SECONDS tell of: the numbers, and the share of each."""

@@ -42,6 +42,9 @@ MAX_PACKETS_PER_SECOND = {"audio": 400.0, "video": 3000.0}
 BURST_SECONDS = 4.0
 """So much may come at once: a network that stood still delivers what it held."""
 
+SIZE_SMOOTHING = 0.1
+"""Weight of the frames since the last look against those before, where they are shorter: in pauses they are."""
+
 CLOCK_RATES = {"audio": 48000, "video": 90000}
 """RTP clock of all codecs that are forwarded, Hz (RFC 7587 4.1, RFC 7741 4.1)."""
 
@@ -219,6 +222,7 @@ class Source:
             return False
         size = (self.octets - octets) / (self.packets - packets)
         self._measured = self.packets, self.octets
+        size = max(size, self.frames.size + (size - self.frames.size) * SIZE_SMOOTHING)
         self.frames = Frames(size, self._frame_ticks / self.clock_rate or self.frames.seconds)
         return self.protection.reported(*self.meter.measure(), now=now)
 

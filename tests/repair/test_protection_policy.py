@@ -200,3 +200,30 @@ def test_redundancy_always_fits_a_packet(frames: list[tuple[int, bytes]], depth:
     redundant, primary = unpack(payload)
     assert len(redundant) <= depth
     assert primary.payload == b"now"
+
+
+def test_where_copies_hide_all_loss_fewer_are_tried_one_at_a_time_and_ever_more_seldom() -> None:
+    """Without RED, four copies leave nothing to be seen of 10 % loss: all of them must not go at once."""
+    draw = random.Random(3)
+    controller, meter = ProtectionController(max_depth=0), LossMeter()
+    given = []
+    lost = 0
+    for number in range(50 * 120):
+        if any(draw.random() >= 0.1 for _ in range(controller.protection.copies)):
+            meter.received(number)
+        else:
+            lost += number >= 50 * 10
+        if number % 25 == 24:
+            controller.reported(*meter.measure(), now=number * 0.02)
+            given.append(controller.protection.copies)
+    assert all(before - after <= 1 for before, after in pairwise(given))
+    assert lost < 0.005 * 50 * 110
+
+
+def test_frames_that_grow_take_redundancy_with_them_out_of_the_budget() -> None:
+    controller = ProtectionController()
+    controller.reported(0.8, 5.0, now=0.0)
+    controller.frames = Frames(size=200.0)
+    controller.reported(0.8 ** controller.protection.copies, 1.0, now=1.0)
+    depth, copies = controller.protection.depth, controller.protection.copies
+    assert depth <= controller.frames.deepest(copies)
