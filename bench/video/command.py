@@ -19,6 +19,8 @@ from bench.video.calls import Scheme, chromium, passed_on, through_clarion
 from bench.video.film import write
 from bench.video.measure import Figures, measure
 from bench.video.rows import ROWS, Row, named
+from bench.video.strip import take
+from bench.video.strip import write as write_strip
 
 SETTLE_SECONDS = 5.0
 """From the first picture to the first loss: the rate rises meanwhile."""
@@ -37,6 +39,22 @@ async def watch(browser: Browser, scheme: Scheme, row: Row, *, rtt: float, warm_
         call.set_network(row.profile(rtt))
         await asyncio.sleep(warm_up)
         return await measure(call, seconds)
+
+
+async def film_strip(row: Row, path: Path, *, rtt: float, warm_up: float) -> None:
+    """Write pictures of what viewers see with every scheme."""
+    strips = {}
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / "film.y4m"
+        write(film)
+        async with chromium(film) as browser:
+            for name, scheme in SCHEMES.items():
+                async with scheme(browser, rtt) as call:
+                    await asyncio.sleep(SETTLE_SECONDS)
+                    call.set_network(row.profile(rtt))
+                    await asyncio.sleep(warm_up)
+                    strips[f"{name}, {row.name} lost on each hop"] = await take(call.viewer)
+            await write_strip(browser, strips, path)
 
 
 async def run(
@@ -104,6 +122,8 @@ def main(
     warm_up: Annotated[float, typer.Option(help="Seconds of loss before that.")] = 10.0,
     quick: Annotated[bool, typer.Option("--quick", help="15 s after 5 s.")] = False,
     others: Annotated[bool, typer.Option(help="Also plain forwarding.")] = True,
+    strip: Annotated[Path | None, typer.Option(help="Write pictures of 30 % loss to this PNG, and measure nothing.")]
+    = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line.")] = False,
 ) -> None:
     """What a viewer sees over bad networks: Chromium, `clarion serve`, Chromium, in real time."""
@@ -113,6 +133,9 @@ def main(
         raise typer.BadParameter(str(error)) from None
     if quick:
         seconds, warm_up = 15.0, 5.0
+    if strip is not None:
+        asyncio.run(film_strip(named("30")[-1], strip, rtt=rtt, warm_up=warm_up))
+        return
     schemes = SCHEMES if others else {CLARION: SCHEMES[CLARION]}
     console = Console(width=140)
     results = asyncio.run(run(chosen, schemes, console, rtt=rtt, warm_up=warm_up, seconds=seconds))

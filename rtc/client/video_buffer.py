@@ -14,17 +14,17 @@ from rtc.wire.rtp import RtpPacket
 
 CLOCK_RATE = 90000
 
-MIN_WAIT_SECONDS = 0.25
+MIN_WAIT_SECONDS = 0.5
 """Shortest time that a missing packet is waited for.
 
-Two retransmissions on a short path, and the sender's timers.
+It may have been lost on its way to the server, too, and a key frame takes as long as the slowest of repairs does.
 """
 
-MAX_WAIT_SECONDS = 0.8
-"""Longest: a key frame is quicker than more rounds of retransmission."""
+MAX_WAIT_SECONDS = 1.0
+"""Longest: a publisher's history ends, and a key frame is quicker than more rounds of retransmission."""
 
-WAIT_RTTS = 3.5
-"""Round trips that a missing packet is waited for: three requests, the answer to the last included."""
+WAIT_RTTS = 6.0
+"""Round trips that a missing packet is waited for: three requests on each of two paths."""
 
 MAX_PACKETS = 2048
 """Packets held at most, some seconds of high-quality video."""

@@ -15,14 +15,18 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from rtc.client.video_buffer import CLOCK_RATE, EncodedFrame, VideoBuffer
 from rtc.repair.keyframes import KeyframeRequester
-from rtc.repair.nack import NackGenerator
+from rtc.repair.nack import NackGenerator, requests_a_round_trip
 from rtc.repair.reception import Reception
+from rtc.repair.redundancy import LossMeter
 from rtc.wire.rtcp import GenericNack, PictureLossIndication, ReportBlock, RtcpPacket
 from rtc.wire.rtp import RtpPacket
 from rtc.wire.sequence import Unwrapper
 
-NACK_SECONDS = 0.8
+NACK_SECONDS = 1.0
 """A packet missing for longer is not asked for any more: as long as the buffer waits at most."""
+
+LOSS_SECONDS = 0.5
+"""Between two looks at how many packets the path loses."""
 
 BEHIND_FRAMES = 10
 """With more frames than this waiting, pictures are decoded but not shown until the consumer caught up."""
@@ -70,6 +74,9 @@ class VideoReceiver:
         self._rtx = rtx
         self._executor = executor
         self._nack = NackGenerator(deadline=NACK_SECONDS)
+        self._meter = LossMeter()
+        self._requests = 1
+        self._measured_at = 0.0
         self._sequences = Unwrapper()
         self._timestamps = Unwrapper(bits=32)
         self._decoder: tuple[str, Decoder] | None = None
@@ -97,6 +104,8 @@ class VideoReceiver:
         extended = self._sequences.unwrap(packet.sequence_number)
         repair = self._nack.received(extended, now=now) or repair
         self.reception.received(packet.sequence_number, packet.timestamp, now=now, repaired=repair)
+        if not repair:
+            self._meter.received(extended)
         if not packet.payload:
             return
         before = len(self.buffer.frames)
@@ -108,7 +117,11 @@ class VideoReceiver:
         """Feedback to send now: call it every 10 to 20 ms."""
         self.buffer.tick(now=now, rtt=rtt)
         out: list[RtcpPacket] = []
-        lost = [number for number in self._nack.due(now=now, rtt=rtt) if self.buffer.missing(number)]
+        if now - self._measured_at >= LOSS_SECONDS:
+            self._measured_at = now
+            self._requests = requests_a_round_trip(self._meter.measure()[0])
+        due = self._nack.due(now=now, rtt=rtt, requests=self._requests)
+        lost = [number for number in due if self.buffer.missing(number)]
         if lost:
             out.append(GenericNack(self._local_ssrc, self.ssrc, tuple(number & 0xFFFF for number in lost)))
         # Nobody else shall pay for key frames that nobody here would see.
