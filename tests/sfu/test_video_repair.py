@@ -72,6 +72,29 @@ def test_browsers_on_a_lossy_path_are_told_half_of_the_round_trip_so_that_they_t
     simulate(scenario)
 
 
+def test_sound_and_picture_stay_in_step_through_loss() -> None:
+    """By the sender reports of both slots, what was captured together is played together."""
+
+    async def scenario() -> None:
+        async with network() as net:
+            sender = await net.join("sender", publish=("audio", "video"), audio_slots=0)
+            viewer = await net.join("viewer", publish=(), audio_slots=1, video_slots=1)
+            net.shape(up=0.3, down=0.3)
+            apart = []
+            for _ in range(8):
+                await asyncio.gather(sender.speak(1), sender.film(1, track=1))
+                moments = []
+                for ssrc, mid in sorted(viewer._ssrcs.items(), key=lambda item: item[1]):
+                    rate, report, last = (48000, 90000)[int(mid)], viewer.reports[ssrc], viewer.heard[mid][-1]
+                    ahead = ((last.timestamp - report.rtp_timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+                    captured = sender.tracks[int(mid)].sent[last.number]
+                    moments.append(report.ntp / 2**32 + ahead / rate - captured)
+                apart.append(moments[1] - moments[0])
+            assert max(map(abs, apart)) <= 0.045, apart
+
+    simulate(scenario)
+
+
 def test_without_loss_nothing_is_said_of_a_delay_and_nothing_is_sent_twice() -> None:
     async def scenario() -> None:
         async with network() as net:
