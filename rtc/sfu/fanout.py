@@ -326,6 +326,7 @@ class Fanout:
                 continue
             del self.waiting[slot]
             slot.start_on(self)
+            slot.begun = True
             timestamp = slot.last_timestamp
             if slot.last_time is not None:
                 passed = self._sampled(packet.timestamp, now) - slot.last_time

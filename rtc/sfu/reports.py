@@ -137,6 +137,13 @@ class Reports:
         told = self._uplink.due(self.ssrc, video, now=now)
         if told:
             self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), *told]))
+        begun = [slot for slot in self._slots.values() if slot.begun]
+        if begun:
+            # What a slot carries now has another clock: until its report comes, sound and picture may be apart.
+            for slot in begun:
+                slot.begun = False
+            for compound in self._slot_compounds(begun, now):
+                self._send(rtcp.serialize(compound))
         if self._next is None:
             self._next = now + FIRST_SECONDS
         if now < self._next:
@@ -172,9 +179,13 @@ class Reports:
         ]
         if blocks or self._round_trip.owes_answer:
             first.append(self._round_trip.report(now=now))
-        reports = [report for report in (self._report_slot(slot, now) for slot in self._slots.values()) if report]
-        if len(first) > 2 or blocks or not reports:  # an empty receiver report adds nothing to sender reports
+        compounds = list(self._slot_compounds(self._slots.values(), now))
+        if len(first) > 2 or blocks or not compounds:  # an empty receiver report adds nothing to sender reports
             yield first
+        yield from compounds
+
+    def _slot_compounds(self, slots: Iterable[Slot], now: float) -> Iterable[list[rtcp.RtcpPacket]]:
+        reports = [report for report in (self._report_slot(slot, now) for slot in slots) if report]
         for at in range(0, len(reports), SLOTS_A_COMPOUND):
             some = reports[at : at + SLOTS_A_COMPOUND]
             # One chunk a packet: stock aiortc misreads a second one.

@@ -99,6 +99,8 @@ class Slot:
         self.extensions: dict[str, int] = {}
         self.target = EVERYTHING
         """Up to which layers it is to receive of what it starts with next."""
+        self.begun = False
+        """Whether something has started on it of which no sender report was sent yet."""
         self.paused = False
         """Whether it receives nothing for now, though somebody is on it."""
         self.source: Source | None = None

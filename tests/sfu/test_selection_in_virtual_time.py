@@ -240,3 +240,24 @@ def test_a_listener_who_asks_for_key_frames_all_the_time_costs_the_camera_one_a_
             assert longest_pause(viewer.heard[SLOT]) <= 0.3
 
     simulate(scenario)
+
+
+def test_who_comes_into_a_slot_is_put_on_the_common_clock_within_a_third_of_a_second() -> None:
+    """Each publisher's clock differs; without a report, sound and picture are apart until the next regular one."""
+
+    async def scenario() -> None:
+        async with network() as net:
+            cameras = [await net.join(name, publish=("video",), audio_slots=0) for name in ("x", "y")]
+            viewer = await net.join("viewer", publish=(), audio_slots=0, video_slots=1)
+            filming = [asyncio.create_task(camera.film(8)) for camera in cameras]
+            for wanted in ("x-0", "y-0") * 3:
+                viewer.peer.watch([wanted])
+                await asyncio.sleep(1.3)
+            await asyncio.gather(*filming)
+            heard = viewer.heard[SLOT]
+            changes = [after.time for before, after in pairwise(heard) if before.track != after.track]
+            assert len(changes) >= 5
+            for change in changes:
+                assert any(change - 0.01 <= at <= change + 0.3 for at, _ in viewer.reported[SLOT])
+
+    simulate(scenario)
