@@ -24,6 +24,7 @@ def write(page: Page, text: str) -> None:
 def test_what_is_written_while_away_arrives_once_and_in_order(call: Page) -> None:
     call.keyboard.press("c")
     write(call, "one")
+    until(call, "fake.messages.length === 1")
     expect(call.locator(".delivery")).to_have_count(0)
     call.evaluate("fake.refusal = 'silence'")  # carried out, but the answer is lost
     write(call, "two")
@@ -80,12 +81,7 @@ def test_unread_messages_are_counted_and_those_who_come_late_page_back_through_a
     expect(call.locator("#live")).to_have_text("Ada: the last")
     call.get_by_role("button", name="unread").click()
     expect(call.locator(".unread")).to_be_hidden()
-    scroller = call.locator(".chat-scroll")
-    for _ in range(40):
-        scroller.evaluate("(element) => { element.scrollTop = 0; }")
-        if call.get_by_text("message 1", exact=True).count():
-            break
-        call.wait_for_timeout(50)
+    until(call, f"(document.querySelector('.chat-scroll').scrollTop = 0, {SAID}.length >= 121)")
     assert call.evaluate(SAID) == [*(f"message {number}" for number in range(1, 121)), "the last"]
 
 

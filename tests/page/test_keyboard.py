@@ -101,10 +101,12 @@ def test_the_focus_stays_in_a_dialog_and_returns(call: Page) -> None:
 
 def test_pinning_puts_a_tile_on_the_stage_and_tells_the_server(call: Page) -> None:
     call.keyboard.press("p")
-    call.get_by_role("button", name="Pin Ada").click()
+    call.get_by_role("button", name="More about Ada").click()
+    call.get_by_role("dialog").get_by_role("button", name="Pin or unpin").click()
     expect(call.locator('[data-tile="person-1"].pinned.on-stage')).to_be_visible()
     until(call, "fake.sent('watch').some(({publications}) => publications?.[0] === 'camera-1')")
-    call.get_by_role("button", name="Unpin Ada").click()
+    call.get_by_role("button", name="More about Ada").click()
+    call.get_by_role("dialog").get_by_role("button", name="Pin or unpin").click()
     until(call, "fake.sent('watch').at(-1).publications === null")
 
 
