@@ -1,4 +1,4 @@
-"""The command line: which rows, how many seeds, a table or JSON, and sound files to listen to."""
+"""The command line: which rows, how many seeds, a table or JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,11 +15,11 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.audio import stock
-from bench.audio.baselines import BASELINES, PLAIN
+from bench.audio.baselines import BASELINES
 from bench.audio.results import CLARION, FIGURES, Cell, codec_cell, figures, hold
 from bench.audio.rows import BAR_ROWS, Bar, Row, matrix, named
 from bench.audio.score import Panel
-from bench.audio.speech import LEAD_SECONDS, NoSpeechError, Speech, recorded, write
+from bench.audio.speech import LEAD_SECONDS, NoSpeechError, Speech, recorded
 
 QUICK_SECONDS = 15.0
 """Speech of a quick run."""
@@ -50,7 +49,6 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="One seed, 15 s of speech, Clarion alone.")] = False,
     others: Annotated[bool, typer.Option(help="Also what others do on the same network.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line.")] = False,
-    save: Annotated[Path | None, typer.Option(help="Folder for sound files of the first row.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """What a listener hears over a bad network: Python client, server, Python client, in virtual time."""
@@ -61,9 +59,6 @@ def main(
         raise typer.BadParameter(str(error)) from None
     except NoSpeechError as error:
         raise SystemExit(str(error)) from None
-    if save is not None:
-        _save(save, speech, chosen[0])
-        return
     schemes = range(1 if quick or not others else len(SCHEMES))
     numbers = range(first_seed, first_seed + (1 if quick else seeds))
     tasks = [(row, scheme, seed) for row in chosen for scheme in schemes for seed in numbers]
@@ -168,13 +163,3 @@ def _limit(bar: Bar | None, codec: Cell) -> str:
         return ""
     value = bar.limit + (codec.mean(bar.figure) or 0.0 if bar.of_codec else 0.0)
     return ("≤ " if bar.most else "≥ ") + _text(bar.figure, value)
-
-
-def _save(folder: Path, speech: Speech, row: Row) -> None:
-    """Write what was said and what was heard of it, one after another in time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "sent.wav", speech.scored)
-    for name, scheme in (("plain", PLAIN), ("clarion", None)):
-        heard = hold(speech, row, scheme, seed=1)
-        write(folder / f"{name}.wav", heard.pcm[speech.start :])
-        print(f"{folder / name}.wav: {row}, {heard.concealed_share:.1%} concealed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import wave
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,12 +13,15 @@ from voice import babble, speech
 from bench.audio.baselines import BASELINES, codec_alone
 from bench.audio.baselines import hear as hear_baseline
 from bench.audio.call import hear
+from bench.audio.listen import encode, picture, spoken
 from bench.audio.network import Hop, Network
 from bench.audio.results import CLARION, Cell
 from bench.audio.rows import BAR_ROWS, Bar, Row, matrix, named
 from bench.audio.score import JUDGE_RATE, measure_delays, retimed
 from bench.audio.speech import RATE, TAIL_SECONDS, Speech, Wave, read, write
 from rtc.netem import LinkProfile
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def delays(said: Speech, pcm: Wave) -> np.ndarray:
@@ -159,3 +163,18 @@ def test_sound_files_keep_the_sound(tmp_path: Path) -> None:
         file.setframerate(RATE)
     with pytest.raises(ValueError, match="not 16-bit mono"):
         read(tmp_path / "b.wav")
+
+
+def test_what_one_listens_to_is_what_was_heard(tmp_path: Path) -> None:
+    voice = babble(2.0, 1)
+    encode(tmp_path / "sent.mp3", voice)
+    speech = spoken(tmp_path / "sent.mp3")
+    assert abs(len(speech.scored) - len(voice)) < RATE / 10  # MP3 pads what it is given
+    assert len(speech.lead) > RATE
+    silence = np.zeros_like(speech.scored)
+    labels = {"sent": "as sent", CLARION: "nothing"}
+    shown = ElementTree.fromstring(picture(BAR_ROWS[0], {"sent": speech.scored, CLARION: silence}, labels))  # noqa: S314  our own
+    assert [text.text for text in shown.iter(f"{SVG}text")] == ["as sent", "nothing"]
+    heights = [{point.split(",")[1] for point in wave.attrib["points"].split()} for wave in shown.iter(f"{SVG}polygon")]
+    assert len(heights[0]) > 100
+    assert len(heights[1]) == 1
