@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
-from rtc.client import CallError, JoinError, join
+from rtc.client import CallError, JoinError, join, signalling
 from rtc.client import protocol as client
 from rtc.client.signalling import Signalling, websocket_url
 from signaling import protocol as server
@@ -27,6 +27,8 @@ class FakeServer:
     def __init__(self) -> None:
         self.handlers: list[Handler] = []
         self.connections = 0
+        self.lost_handshakes = 0
+        """So many connections to come are never answered."""
         app = web.Application()
         app.router.add_get("/ws", self._serve)
         self.http = TestServer(app)
@@ -36,6 +38,9 @@ class FakeServer:
         return str(self.http.make_url("/"))
 
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
+        if self.lost_handshakes:
+            self.lost_handshakes -= 1
+            await asyncio.Event().wait()
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         handler = self.handlers[min(self.connections, len(self.handlers) - 1)]
@@ -137,6 +142,23 @@ async def test_a_silent_server_times_out(fake: FakeServer) -> None:
 
     fake.handlers = [silent]
     assert (await refusal(fake.url, seconds=0.3)).code == "timeout"
+
+
+async def test_a_handshake_that_is_lost_does_not_hold_up_the_next_one(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signalling, "HEAD_START_SECONDS", 0.05)
+
+    async def welcome(socket: web.WebSocketResponse) -> None:
+        await answering(JOINED)(socket)
+        await socket.receive()
+
+    fake.handlers = [welcome]
+    fake.lost_handshakes = 2
+    session = Session(fake.url)
+    await session.join()
+    assert (fake.lost_handshakes, fake.connections) == (0, 1)
+    await session.signalling.close()
 
 
 async def test_the_offer_does_not_wait_for_the_answer_to_join(fake: FakeServer) -> None:
