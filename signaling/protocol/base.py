@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+"""An integer that JavaScript and the database hold exactly."""
 
 MAX_MESSAGE_BYTES = 256 * 1024
 """Longest WebSocket message, bytes: an offer with 60 m-lines of Chromium is about 180 kB."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from signaling.protocol.base import Event, Numbered
+from signaling.protocol.base import Count, Event, Numbered
 
 
 class _Content(msgspec.Struct, rename="camel", tag_field="kind", frozen=True, omit_defaults=True):
@@ -25,7 +25,7 @@ class Reaction(_Content, tag="reaction", frozen=True):
     """An emoji for message number `message`, or with 0 for what is happening now."""
 
     emoji: str
-    message: int = 0
+    message: Count = 0
     removed: bool = False
     """The sender takes it back."""
 
@@ -84,8 +84,8 @@ class History(Numbered, tag="history"):
     Of too many the last ones are given; with `after` and without `before`, the first ones.
     """
 
-    after: int | None = None
-    before: int | None = None
+    after: Count | None = None
+    before: Count | None = None
     limit: int = 50
 
 
