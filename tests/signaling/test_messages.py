@@ -157,7 +157,7 @@ BAD: list[tuple[Any, str]] = [
     ({"kind": "reaction", "emoji": ""}, "bad-message"),
     ({"kind": "reaction", "emoji": "x" * 33}, "bad-message"),
     ({"kind": "reaction", "emoji": "x", "message": 5}, "not-found"),
-    ({"kind": "reaction", "emoji": "x", "message": -1}, "not-found"),
+    ({"kind": "reaction", "emoji": "x", "message": -1}, "bad-message"),
     ({"kind": "json", "topic": "", "data": 1}, "bad-message"),
     ({"kind": "json", "topic": "x" * 65, "data": 1}, "bad-message"),
     ({"kind": "json", "topic": "x"}, "bad-message"),
