@@ -43,6 +43,7 @@ class ClientIce(Connection):
         self.rtt: float | None = None
         """Round trip to the server in seconds, by the last consent check that was answered at once."""
         self._heard_at = float("-inf")
+        self._closing_task: asyncio.Task[None] | None = None
 
     async def get_component_candidates(
         self,
@@ -63,6 +64,12 @@ class ClientIce(Connection):
     def heard(self) -> None:
         """Media that authenticated came from the server: it is there, whatever becomes of the checks."""
         self._heard_at = time.monotonic()
+
+    async def close(self) -> None:
+        """Free the sockets, once: aioice waits for futures that one cancelled caller would cancel for the next."""
+        if self._closing_task is None:
+            self._closing_task = asyncio.create_task(super().close(), name="ICE close")
+        await asyncio.shield(self._closing_task)
 
     def send_now(self, data: bytes) -> bool:
         """Send a datagram on the nominated path without waiting; False when there is none."""

@@ -123,3 +123,16 @@ async def test_a_wrong_fingerprint_is_refused() -> None:
         far.received.get_nowait()
     await near.connection.close()
     await far.connection.close()
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_call_that_is_left_twice_closes_though_the_first_was_cancelled(turns: int) -> None:
+    agent = ice.ClientIce(loopback=True, received=lambda data: None, lost=lambda: None)
+    await agent.gather_candidates()
+    first = asyncio.create_task(agent.close())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await agent.close()
+    assert agent.local_candidates == []
