@@ -32,6 +32,8 @@
       });
     },
     sockets: [],
+    /** How many there have been. */
+    sessions: 0,
     seq: 0,
     lastId: 0,
     /** Send an event, numbered as the server does. */
@@ -179,7 +181,9 @@
     if (message.id <= fake.lastId) return;
     fake.lastId = message.id;
     if (message.type === "offer") {
+      const { sessions } = fake;
       const sdp = await answer(message.sdp);
+      if (sessions !== fake.sessions) return; // what an ended session asked for is no answer in the next one
       fake.emit({ type: "reply", re: message.id, sdp });
       fake.emit({ type: "slots", slots: fake.slots });
     } else if (message.type === "publish") {
@@ -248,6 +252,7 @@
       } else if (this === fake.line) {
         if (message.type !== "ack") carryOutOnLine(message);
       } else if (message.type === "join") {
+        fake.sessions += 1;
         fake.seq = 0;
         fake.lastId = 0;
         if (fake.lobby) {

@@ -2,8 +2,9 @@
  * What was said in a room: messages in the order of the server, those of ours that are still on their way, reactions.
  *
  * Every message has a key of our making and is sent again under it until it is answered, so that none is lost and none
- * comes twice, whatever the connection does. Emits `change`, `arrived` (detail Entry: somebody else wrote) and `burst`
- * (detail {emoji, name}: a reaction to what is happening now).
+ * comes twice, whatever the connection does. Emits `change`, `arrived` (detail Entry: somebody else wrote), `missed`
+ * (detail {count}: so many came while we were away) and `burst` (detail {emoji, name}: a reaction to what is happening
+ * now).
  */
 
 import { SignalingError } from "./signaling.js";
@@ -134,19 +135,20 @@ export class Chat extends EventTarget {
     const { number, sender, name, content } = message;
     if (this.#meanwhile === null) this.#complete = Math.max(this.#complete, number);
     else this.#meanwhile = Math.max(this.#meanwhile, number);
-    this.#take(message);
+    const entry = this.#take(message);
+    if (entry) this.#emit("arrived", entry);
     if (content.kind === "reaction" && !content.message) this.#emit("burst", { emoji: content.emoji, name, sender });
     this.#changed();
   }
 
-  /** @param {ChatMessage} message  which may be new to us, live or missed */
+  /** @param {ChatMessage} message  live or missed @returns {Entry | null} what is new to us of somebody else */
   #take(message) {
     const known = this.#stored.has(message.number);
     this.#keep(message);
     const entry = this.#stored.get(message.number);
-    if (known || !entry || entry.mine) return;
+    if (known || !entry || entry.mine) return null;
     if (!this.watched) this.unread += 1;
-    this.#emit("arrived", entry);
+    return entry;
   }
 
   /** The panel was opened, or closed. @param {boolean} watched */
@@ -175,16 +177,18 @@ export class Chat extends EventTarget {
   async #catchUp() {
     if (this.#meanwhile !== null) return;
     this.#meanwhile = 0;
+    let count = 0;
     for (let more = true; more;) {
       const page = await this.#ask({ type: "history", after: this.#complete, limit: PAGE });
       if (!page) break; // asked again when the next session stands
       const messages = page.messages ?? [];
-      for (const message of messages) this.#take(message);
+      for (const message of messages) if (this.#take(message)) count += 1;
       this.#complete = messages.at(-1)?.number ?? this.#complete;
       more = page.more ?? false;
       if (!more) this.#complete = Math.max(this.#complete, this.#meanwhile);
     }
     this.#meanwhile = null;
+    if (count) this.#emit("missed", { count });
     this.#changed();
   }
 

@@ -206,6 +206,8 @@ export function callView(navigation, call) {
     if (call.chat.watched) notices.tell("chat.said", { name, text });
     else notices.say("chat.said", { name, text });
   };
+  const onMissed = (/** @type {Event} */ event) =>
+    notices.say("chat.missed", { count: String(/** @type {CustomEvent<{count: number}>} */ (event).detail.count) });
   const onBurst = (/** @type {Event} */ event) => stage.burst(/** @type {CustomEvent} */ (event).detail);
 
   call.addEventListener("change", update);
@@ -215,6 +217,7 @@ export function callView(navigation, call) {
   call.governance.addEventListener("reported", () => notices.say("report.sent"));
   call.governance.addEventListener("unmute-asked", onAsked);
   call.chat.addEventListener("arrived", onArrived);
+  call.chat.addEventListener("missed", onMissed);
   call.chat.addEventListener("burst", onBurst);
   call.addEventListener("notice", onNotice);
   call.addEventListener("blocked", () => {
