@@ -231,6 +231,7 @@
       if (!url.endsWith("/ws")) return new RealWebSocket(url);
       fake.sockets.push(this);
       this.open = false;
+      this.underWay = [];
       if (fake.mode === "refuse") setTimeout(() => this.fail(), 10);
       else setTimeout(() => { this.open = true; this.onopen?.(); }, 5);
     }
@@ -238,7 +239,11 @@
     send(text) {
       const message = JSON.parse(text);
       fake.received.push(message);
-      setTimeout(() => this.take(message), 1);
+      this.underWay.push(message); // timers overtake one another, what is sent does not
+      setTimeout(() => {
+        const next = this.underWay.shift();
+        if (this.open) this.take(next);
+      }, 1);
     }
 
     take(message) {
