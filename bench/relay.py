@@ -12,7 +12,7 @@ import asyncio
 import json
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from enum import StrEnum
 from typing import Annotated
 
@@ -53,6 +53,8 @@ class Relay:
         self._down = down or LinkProfile()
         self._seed = seed
         self._flows: dict[Address, _Flow] = {}
+        #: While not None, only these clients have a network: what the others send, or are sent, is gone.
+        self.only: Set[Address] | None = None
         #: Datagrams of a client address too many, and those that the kernel did not take.
         self.refused = 0
         with _open_socket(to) as trial:
@@ -93,6 +95,11 @@ class Relay:
         for flow in self._flows.values():
             flow.down.link.profile = profile
 
+    @property
+    def clients(self) -> Set[Address]:
+        """Where clients have sent from so far."""
+        return self._flows.keys()
+
     def counters(self) -> dict[str, dict[str, int]]:
         """Return the counters of rtc.netem.Link, summed over all clients, for each direction."""
         flows = self._flows.values()
@@ -113,6 +120,8 @@ class Relay:
             flow.close()
 
     def _from_client(self, datagram: bytes, client: Address) -> None:
+        if self.only is not None and client not in self.only:
+            return
         flow = self._flows.get(client)
         if flow is None and len(self._flows) < MAX_FLOWS:
             flow = self._new_flow(client)
@@ -124,7 +133,7 @@ class Relay:
     def _new_flow(self, client: Address) -> _Flow | None:
         seed = f"{self._seed} {len(self._flows)}"
         down = LinkPump(
-            Link(self._down, seed=f"{seed} down"), lambda datagram: self._send(self._socket, datagram, client)
+            Link(self._down, seed=f"{seed} down"), lambda datagram: self._to_client(datagram, client)
         )
         try:
             upstream = self._upstream(down)
@@ -142,6 +151,10 @@ class Relay:
         upstream.connect(self._to)
         _watch(upstream, lambda datagram, _: down.send(datagram))
         return upstream
+
+    def _to_client(self, datagram: bytes, client: Address) -> None:
+        if self.only is None or client in self.only:
+            self._send(self._socket, datagram, client)
 
     def _send(self, sock: socket.socket, datagram: bytes, client: Address | None = None) -> None:
         try:

@@ -21,6 +21,9 @@ class TcpRelay:
     def __init__(self, to: Address, delay: float) -> None:
         #: Seconds, one way; holds for bytes that come from now on.
         self.delay = delay
+        #: Clear: nothing comes through in either direction, not even an end; what was sent waits.
+        self.passable = asyncio.Event()
+        self.passable.set()
         #: True: connections that come from now on are broken at once.
         self.refusing = False
         self._to = to
@@ -100,6 +103,7 @@ class TcpRelay:
             while True:
                 due, data = await queue.get()
                 await asyncio.sleep(due - clock())
+                await self.passable.wait()
                 if not data:
                     break
                 writer.write(data)

@@ -94,6 +94,28 @@ async def test_each_client_is_a_port_of_its_own_and_answers_find_back(server: Pa
     bob.close()
 
 
+async def test_who_has_no_network_is_heard_by_nobody_and_disturbs_nobody(server: Party, relay: Relay) -> None:
+    ann, bob = Party(relay.address), Party(relay.address)
+    ann.send(b"from ann")
+    _, ann_port = await server.receive()
+    bob.send(b"from bob")
+    _, bob_port = await server.receive()
+    relay.only = {bob.address}
+    ann.send(b"lost")
+    server.send_to(b"lost", ann_port)
+    server.send_to(b"to bob", bob_port)
+    assert await bob.receive() == (b"to bob", relay.address)
+    bob.send(b"still here")
+    assert await server.receive() == (b"still here", bob_port)
+    relay.only = None
+    ann.send(b"back")
+    assert await server.receive() == (b"back", ann_port)
+    server.send_to(b"to ann", ann_port)
+    assert await ann.receive() == (b"to ann", relay.address)
+    ann.close()
+    bob.close()
+
+
 async def test_a_delay_is_kept_in_each_direction(server: Party, relay: Relay) -> None:
     relay.up, relay.down = LinkProfile(delay=0.05), LinkProfile(delay=0.15)
     clock = asyncio.get_running_loop().time

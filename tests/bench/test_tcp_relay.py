@@ -97,3 +97,15 @@ async def test_a_refusing_relay_lets_nobody_in_until_told_to(relay: TcpRelay) ->
     writer.write(b"ping")
     assert await reader.readexactly(4) == b"ping"
     writer.close()
+
+
+async def test_what_is_sent_while_nothing_passes_arrives_afterwards(relay: TcpRelay) -> None:
+    reader, writer = await asyncio.open_connection(*relay.address)
+    relay.passable.clear()
+    writer.write(b"ping")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(5 * DELAY):
+            await reader.read(1)
+    relay.passable.set()
+    assert await reader.readexactly(4) == b"ping"
+    writer.close()

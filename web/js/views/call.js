@@ -176,7 +176,8 @@ export function callView(navigation, call) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     if (document.querySelector("dialog[open]")) return;
     const target = /** @type {HTMLElement} */ (event.target);
-    if (target.closest?.("input, textarea, select, [contenteditable]")) return;
+    const typing = target.closest?.("input, textarea, select, [contenteditable]");
+    if (typing && (event.key !== "Escape" || event.isComposing)) return;
     /** @type {Record<string, () => void>} */
     const keys = {
       m: actions.microphone, v: actions.camera, s: actions.screen, l: actions.layout, p: actions.people, c: actions.chat,
