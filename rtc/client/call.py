@@ -8,7 +8,7 @@ import ipaddress
 import logging
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,13 +32,14 @@ from rtc.client.events import (
     Unpublished,
 )
 from rtc.client.governance import Governance
+from rtc.client.incoming import Incoming
 from rtc.client.media import SENDERS, Media
 from rtc.client.messages import Messages, MessageStream
 from rtc.client.publication import LocalPublication
 from rtc.client.roster import Roster
 from rtc.client.signalling import Signalling
 from rtc.client.statistics import CallStatistics
-from rtc.client.tracks import RemoteAudioTrack, RemoteTrack, RemoteVideoTrack
+from rtc.client.tracks import RemoteTrack
 from rtc.repair.redundancy import Protection
 from rtc.wire.errors import WireError
 
@@ -84,8 +85,6 @@ class Call:
     def __init__(self, url: str, *, audio_slots: int, video_slots: int) -> None:
         self.id = ""
         """One's own participant id."""
-        self.tracks: dict[str, RemoteTrack] = {}
-        """What the others offer, by publication id, to be read."""
         self.publications: dict[str, LocalPublication] = {}
         """What one offers, by source."""
         self.speakers: tuple[tuple[str, int], ...] = ()
@@ -98,15 +97,15 @@ class Call:
             audio_slots=audio_slots,
             video_slots=video_slots,
             exchange=self._exchange,
-            answered=lambda: self._assign(self._assigned),
+            answered=self._media_answered,
             failed=self._media_failed,
         )
         self._media.remb = self._remb
+        self._incoming = Incoming(self._media)
         self._messages = Messages(self._signalling.command)
         self._roster = Roster()
         self.governance = Governance(self._signalling.command)
         """How the room is governed, and what a host may do."""
-        self._assigned: dict[str, str] = {}
         self._published: dict[str, LocalPublication] = {}  # the last of each source, for its statistics
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()  # a stream nobody holds is not filled
         self._started = time.monotonic()
@@ -117,7 +116,6 @@ class Call:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._reason = ""
-        self._changed = asyncio.Event()
 
     # --- what a program uses --------------------------------------------------------------------------------
 
@@ -125,6 +123,11 @@ class Call:
     def participants(self) -> dict[str, Participant]:
         """Everybody else, by id."""
         return self._roster.participants
+
+    @property
+    def tracks(self) -> dict[str, RemoteTrack]:
+        """What the others offer, by publication id, to be read."""
+        return self._incoming.tracks
 
     @property
     def connected(self) -> bool:
@@ -176,16 +179,7 @@ class Call:
 
         Raises CallError if it ends first.
         """
-        identifier = publication if isinstance(publication, str) else publication.id
-        while not self._ended.is_set():
-            track = self.tracks.get(identifier)
-            if track is None:
-                raise CallError("not-found", "there is no such publication in the room")
-            if track.receiving:
-                return track
-            self._changed.clear()
-            await self._changed.wait()
-        raise CallError("closed", "the call has ended")
+        return await self._incoming.track(publication if isinstance(publication, str) else publication.id)
 
     async def watch(self, publications: list[str] | None) -> None:
         """Ask for these videos first; None leaves the choice to the server, by who speaks.
@@ -292,7 +286,7 @@ class Call:
             self._messages.joined(joined.last_message)
             for participant in joined.participants:
                 for publication in self._roster.enter(participant).publications.values():
-                    self._add_track(publication)
+                    self._incoming.add(publication)
             async with asyncio.timeout(seconds):
                 await connecting
         except TimeoutError:
@@ -355,7 +349,7 @@ class Call:
 
     def _message(self, message: protocol.ServerMessage) -> None:
         if isinstance(message, protocol.Slots):
-            self._assign({slot.mid: slot.publication for slot in message.slots if slot.publication})
+            self._incoming.assign({slot.mid: slot.publication for slot in message.slots if slot.publication})
         elif isinstance(message, protocol.Redundancy):
             self._media.protect(message.mid, Protection(message.depth, message.copies))
         elif isinstance(message, protocol.Transport):
@@ -378,9 +372,9 @@ class Call:
     def _happened(self, events: list[CallEvent]) -> None:
         for event in events:
             if isinstance(event, Published):
-                self._add_track(event.publication)
+                self._incoming.add(event.publication)
             elif isinstance(event, Unpublished):
-                self._remove_track(event.publication)
+                self._incoming.remove(event.publication)
             elif isinstance(event, SpeakersChanged):
                 self.speakers = event.speakers
             elif isinstance(event, PermissionsChanged) and not event.permissions.can_publish:
@@ -397,7 +391,7 @@ class Call:
             self._fresh = self._unpublished = True
             self._reconnect.set()
         else:
-            self._assign({slot.mid: slot.publication for slot in state.slots if slot.publication})
+            self._incoming.assign({slot.mid: slot.publication for slot in state.slots if slot.publication})
 
     async def _publish_again(self) -> None:
         """Offer one's tracks to a server that was restarted. Raises CallError."""
@@ -405,29 +399,8 @@ class Call:
             await self._announce(publication, muted=publication.muted)
         self._unpublished = False
 
-    def _add_track(self, publication: Publication) -> None:
-        make: Callable[[str, str], RemoteTrack]
-        make = RemoteAudioTrack if publication.kind == "audio" else RemoteVideoTrack
-        self.tracks[publication.id] = make(publication.id, publication.participant)
-        self._assign(self._assigned)
-
-    def _remove_track(self, publication: Publication) -> None:
-        track = self.tracks.pop(publication.id, None)
-        if track is not None:
-            track.stop()
-        self._changed.set()
-
-    def _assign(self, publications: dict[str, str]) -> None:
-        """Attach each track to the receiver of its slot. `publications` by m-line."""
-        self._assigned = publications
-        mids = {publication: mid for mid, publication in publications.items()}
-        for identifier, track in self.tracks.items():
-            mid = mids.get(identifier, "")
-            if isinstance(track, RemoteAudioTrack):
-                track.attach(self._media.audio.get(mid))
-            elif isinstance(track, RemoteVideoTrack):
-                track.attach(self._media.video.get(mid))
-        self._changed.set()
+    def _media_answered(self) -> None:
+        self._incoming.attach()
 
     def _media_failed(self) -> None:
         self._reconnect.set()
@@ -440,9 +413,7 @@ class Call:
             return
         self._reason = reason
         self._ended.set()
-        self._changed.set()
-        for track in self.tracks.values():
-            track.stop()
+        self._incoming.end()
         self._emit(ConnectionChanged("closed", reason))
         self._messages.end()
         for stream in self._streams:

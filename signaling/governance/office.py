@@ -43,9 +43,9 @@ class Office:
         self.journal = Journal()
         self.audit = AuditLog(database)
         self.reports = Reports(database)
-        self.persons = Persons(database, self.audit, self.reports)
         self.revocations = Revocations(database)
         self.outbox = Outbox(database)
+        self.persons = Persons(database, self.audit, self.reports, self.outbox)
         self.webhooks = Webhooks(
             self.outbox, metrics, settings.webhook_urls, settings.webhook_secret.get_secret_value(), clock=clock
         )

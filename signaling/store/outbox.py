@@ -104,6 +104,15 @@ class Outbox:
         rows = await self._database.read(lambda sql: sql.execute(query, (url,)).fetchall())
         return [Waiting(*row) for row in rows]
 
+    async def rename(self, identity: str, pseudonym: str) -> int:
+        """Give a pseudonym to a person in what waits; in how many. Raises StoreError."""
+        statement = (
+            "UPDATE outbox SET body = json_set(body, '$.participant.identity', :pseudonym, '$.participant.name', '') "
+            "WHERE json_extract(body, '$.participant.identity') = :identity"
+        )
+        given = {"identity": identity, "pseudonym": pseudonym}
+        return await self._database.write(lambda sql: sql.execute(statement, given).rowcount)
+
     async def done(self, delivery: Delivery, waiting: Waiting, *, again: float | None) -> None:
         """Note an attempt; the webhook is tried again at Unix time `again`, or not at all. Raises StoreError."""
 

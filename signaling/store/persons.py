@@ -8,6 +8,7 @@ import msgspec
 
 from signaling.store.audit import AuditEntry, AuditLog
 from signaling.store.database import Database
+from signaling.store.outbox import Outbox
 from signaling.store.reports import Report, Reports
 
 
@@ -57,16 +58,20 @@ class Erased(msgspec.Struct, rename="camel"):
     audit: int
     """Entries that name a pseudonym now."""
     reports: int
+    """By and about the person; those of others are kept without the person and what the person wrote."""
     sessions: int
+    webhooks: int
+    """That wait for their receiver and name a pseudonym now."""
 
 
 class Persons:
     """What the modules of one database keep about people. An identity is the claim `sub` of their tokens."""
 
-    def __init__(self, database: Database, audit: AuditLog, reports: Reports) -> None:
+    def __init__(self, database: Database, audit: AuditLog, reports: Reports, outbox: Outbox) -> None:
         self._database = database
         self._audit = audit
         self._reports = reports
+        self._outbox = outbox
 
     async def export(self, identity: str) -> PersonRecords:
         """All about a person. Raises StoreError."""
@@ -98,7 +103,7 @@ class Persons:
         )
 
     async def erase(self, identity: str, pseudonym: str) -> Erased:
-        """Delete the messages and reports of a person; the audit log names the pseudonym. Raises StoreError."""
+        """Delete what is stored about a person; what has to stay names the pseudonym. Raises StoreError."""
 
         def work(sql: sqlite3.Connection) -> tuple[int, int, int]:
             messages = sql.execute(
@@ -112,9 +117,11 @@ class Persons:
             calls = sql.execute("DELETE FROM calls WHERE caller = :id", {"id": identity}).rowcount
             return messages, sessions, calls
 
+        reports = await self._reports.forget_person(identity)
         messages, sessions, calls = await self._database.write(work)
         return Erased(
             identity=identity, messages=messages, sessions=sessions, calls=calls,
             audit=await self._audit.rename(identity, pseudonym),
-            reports=await self._reports.forget_person(identity),
+            reports=reports,
+            webhooks=await self._outbox.rename(identity, pseudonym),
         )

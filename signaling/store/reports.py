@@ -115,10 +115,32 @@ class Reports:
         )
 
     async def forget_person(self, identity: str) -> int:
-        """Delete the reports by and about a person; how many. Raises StoreError."""
-        return await self._database.write(
-            lambda sql: sql.execute("DELETE FROM reports WHERE who = ? OR whom = ?", (identity, identity)).rowcount
-        )
+        """Delete the reports by and about a person, and the person from what others keep; how many were deleted.
+
+        What was written is known by the messages that are still stored: delete those afterwards. Raises StoreError.
+        """
+
+        def work(sql: sqlite3.Connection) -> int:
+            deleted = sql.execute("DELETE FROM reports WHERE who = ? OR whom = ?", (identity, identity)).rowcount
+            written = set(sql.execute("SELECT room, number FROM messages WHERE sender_identity = ?", (identity,)))
+            for report_id, stored in sql.execute("SELECT id, report FROM reports").fetchall():
+                report = msgspec.json.decode(stored, type=Report)
+                without = _without(report, identity, {number for room, number in written if room == report.room})
+                if without != report:
+                    sql.execute("UPDATE reports SET report = ? WHERE id = ?", (msgspec.json.encode(without), report_id))
+            return deleted
+
+        return await self._database.write(work)
+
+
+def _without(report: Report, identity: str, written: set[int]) -> Report:
+    """A report without somebody who was there, and the messages of those numbers."""
+    devices = {one.participant for one in report.present if one.identity == identity}
+    return msgspec.structs.replace(
+        report,
+        present=tuple(one for one in report.present if one.identity != identity),
+        messages=tuple(one for one in report.messages if one.sender not in devices and one.number not in written),
+    )
 
 
 def _present(person: Person) -> Present:

@@ -291,6 +291,8 @@ async def test_a_person_is_exported_and_erased_and_leaves_a_pseudonym(hall: tupl
     records = await api.get("/persons/bob")
     assert [each["content"]["text"] for each in records["messages"]] == ["hello"]
     assert {each["what"] for each in records["audit"]} == {"participant_joined"}
+    eve = await service.join(token=token("eve"))
+    await eve.command("report", participant=ann.joined["you"]["id"], reason="rude")
     assert (await api("DELETE", "/persons/bob")).status == 409  # is in a room
     await bob.command("leave")
     erased = await (await api("DELETE", "/persons/bob")).json()
@@ -301,3 +303,6 @@ async def test_a_person_is_exported_and_erased_and_leaves_a_pseudonym(hall: tupl
     again = await api.get("/persons/bob")
     assert (again["messages"], again["audit"], again["reports"]) == ([], [], [])
     assert len((await ann.command("history"))["messages"]) == 1
+    evidence = (await api.get("/reports"))["reports"][0]
+    assert {each["identity"] for each in evidence["present"]} == {"ann", "eve"}
+    assert [each["content"]["text"] for each in evidence["messages"]] == ["stays"]

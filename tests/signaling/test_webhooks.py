@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -153,6 +154,24 @@ async def test_what_was_not_delivered_waits_for_the_next_start_of_the_server(
     await again.load()
     heads = await again.heads("http://x/")
     assert ([each.id for each in heads], again.count) == (["evt_1"], 1)
+    await database.close()
+
+
+async def test_a_person_who_is_erased_is_a_pseudonym_in_what_still_waits(tmp_path: Any) -> None:
+    database = await Database.open(tmp_path, [outbox.SCHEMA])
+    waiting = outbox.Outbox(database)
+    bodies = [
+        {"event": "participant_left", "participant": {"sid": sid, "identity": who, "name": who}}
+        for sid, who in (("p1", "bob"), ("p2", "ann"))
+    ]
+    for number, body in enumerate((*bodies, {"event": "room_finished"})):
+        waiting.put(
+            url="http://x/", room=f"room {number}", event="e", webhook_id=f"evt_{number}", at=1.0, body=json.dumps(body)
+        )
+    assert await waiting.rename("bob", "erased-1") == 1
+    heads = await waiting.heads("http://x/")
+    found = [json.loads(each.body).get("participant") for each in sorted(heads, key=lambda each: each.number)]
+    assert found == [{"sid": "p1", "identity": "erased-1", "name": ""}, bodies[1]["participant"], None]
     await database.close()
 
 
