@@ -53,11 +53,13 @@ class Server:
                         return
         raise RuntimeError("clarion serve did not start:\n" + "".join(self._output))
 
-    async def kill(self) -> None:
-        """`kill -9`."""
+    async def kill(self, *, forget: bool = False) -> None:
+        """`kill -9`; with `forget`, all that was stored is lost as well."""
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
         await self._process.wait()
+        if forget:
+            await asyncio.to_thread(self._forget)
 
     async def stop(self) -> None:
         """Stop in order. Raises RuntimeError if it has logged errors."""
@@ -73,6 +75,10 @@ class Server:
         faults = [line for line in self._output if "Traceback" in line or '"level": "error"' in line]
         if faults:
             raise RuntimeError("the service logged errors:\n" + "".join(self._output))
+
+    def _forget(self) -> None:
+        for stored in Path(self._settings["CLARION_DATA_DIR"]).iterdir():
+            stored.unlink()
 
     def resident(self) -> int:
         """Bytes of memory in use."""

@@ -111,7 +111,7 @@ class Call:
         self._started = time.monotonic()
         self._reconnect = asyncio.Event()
         self._fresh = False
-        self._unpublished = False  # the server was restarted and does not know of our publications
+        self._unpublished = False  # the server does not know of our publications: it was restarted, or the session
         self._reconnects = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
@@ -383,6 +383,7 @@ class Call:
 
     def _renewed(self, state: protocol.Joined) -> None:
         """How everything stands, in place of events that the server could not keep."""
+        self.id = state.you.id
         self._happened(self._roster.replace(state.participants))
         self._messages.behind(state.last_message)
         self.governance.joined(state)
@@ -394,7 +395,7 @@ class Call:
             self._incoming.assign({slot.mid: slot.publication for slot in state.slots if slot.publication})
 
     async def _publish_again(self) -> None:
-        """Offer one's tracks to a server that was restarted. Raises CallError."""
+        """Offer one's tracks to a server that does not know of them. Raises CallError."""
         for publication in list(self.publications.values()):
             await self._announce(publication, muted=publication.muted)
         self._unpublished = False

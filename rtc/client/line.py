@@ -7,6 +7,8 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 
+import msgspec
+
 from rtc.client import protocol
 from rtc.client.call import JOIN_SECONDS, Call, join
 from rtc.client.errors import CallError
@@ -128,9 +130,15 @@ class Line:
     # --- inside ---------------------------------------------------------------------------------------------
 
     async def _open(self, name: str, token: str, seconds: float) -> None:
-        standing = await self._signalling.reach(name=name, token=token, seconds=seconds)
+        self._stand(await self._signalling.reach(name=name, token=token, seconds=seconds))
+
+    def _stand(self, standing: protocol.Reachable) -> None:
         self._me, self._name = standing.you.id, standing.you.name
         self.contacts = {contact.id: contact for contact in standing.contacts}
+        known = {call.id for call in standing.calls}
+        for lost in [call for call in self._calls.values() if call.id not in known and call.state != "ended"]:
+            self._follow(msgspec.structs.replace(lost, state="ended"))
+        self._rung &= known
         for call in standing.calls:
             self._follow(call)
 
@@ -163,7 +171,9 @@ class Line:
         await self._changed.wait()
 
     def _message(self, message: protocol.ServerMessage) -> None:
-        if isinstance(message, protocol.ContactChanged):
+        if isinstance(message, protocol.Reachable):  # in a session of its own, since the old one had ended
+            self._stand(message)
+        elif isinstance(message, protocol.ContactChanged):
             self.contacts[message.contact.id] = message.contact
         elif isinstance(message, protocol.CallChanged):
             self._follow(message.call)

@@ -38,6 +38,12 @@ HEAD_START_SECONDS = 1.5
 MAX_HANDSHAKES = 5
 """Connections that are opened at a time at most."""
 
+RETURN_SECONDS = 300.0
+"""A server that does not answer for this long is given up: one that is set up anew is back sooner."""
+
+PASSING = frozenset({"rate-limited", "unavailable"})
+"""Refusals that do not last."""
+
 ACK_EVENTS = 16
 """Events acknowledged at once at the latest."""
 
@@ -89,9 +95,10 @@ class Signalling:
         self._http: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self.restarted = False
-        """The server was, and its snapshot is still to come: whoever handles that resets this."""
+        """The server was, or the session had to begin afresh, and its snapshot is still to come: whoever handles that
+        resets this."""
+        self._hello = protocol.Message()
         self._session = ""
-        self._resume_seconds = 30.0
         self._next_id = 1
         self._unanswered: dict[int, tuple[protocol.Command, asyncio.Future[protocol.Reply]]] = {}
         self._seq = 0
@@ -118,6 +125,7 @@ class Signalling:
     async def _begin(
         self, hello: protocol.Message, expected: type[StandingT], seconds: float, waiting: Callable[[], object]
     ) -> StandingT:
+        self._hello = hello
         try:
             async with asyncio.timeout(seconds) as limit:
                 self._socket = await self._open()
@@ -140,9 +148,7 @@ class Signalling:
             raise JoinError(joined.code, joined.message)
         if not isinstance(joined, expected):
             raise JoinError("bad-message", f"{self.url} does not answer as a Clarion server does")
-        self._session = joined.session
-        self._resume_seconds = joined.resume_seconds
-        self._note_event(joined.seq)
+        self._begun(joined)
         self._tasks = [
             asyncio.create_task(self._run(self._socket), name="signalling"),
             asyncio.create_task(self._keep_alive(), name="signalling keep-alive"),
@@ -150,6 +156,11 @@ class Signalling:
         for task in self._tasks:
             task.add_done_callback(self._task_done)
         return joined
+
+    def _begun(self, standing: protocol.Joined | protocol.Reachable) -> None:
+        self._session = standing.session
+        self._seq = self._acked = 0
+        self._note_event(standing.seq)
 
     async def command(self, make: Callable[[int], CommandT]) -> protocol.Reply:
         """Send the command that `make` builds from its number and wait for the answer. Raises CallError."""
@@ -270,36 +281,71 @@ class Signalling:
             future.set_result(message)
 
     async def _resume(self) -> aiohttp.ClientWebSocketResponse | None:
-        """A new connection of the same session, or None when it is gone."""
-        give_up_at = time.monotonic() + self._resume_seconds
+        """A new connection of the session, or of another in its place; None when there will be none."""
+        give_up_at = time.monotonic() + RETURN_SECONDS
         attempt = 0
         while time.monotonic() < give_up_at:
             wait = BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)]
             await asyncio.sleep(wait + (random.random() if wait else 0.0))  # noqa: S311 - spreads load, no secret
             attempt += 1
             try:
-                async with asyncio.timeout(ATTEMPT_SECONDS):
+                async with asyncio.timeout(ATTEMPT_SECONDS) as limit:
                     socket = await self._open()
-                    await socket.send_str(
-                        protocol.encode(protocol.Resume(session=self._session, ack=self._seq))
-                    )
-                    answer = await self._first_message(socket)
-                    if isinstance(answer, protocol.Resumed):
-                        self._acked = self._seq
-                        if answer.restarted:
-                            self.restarted = True
-                            self._void_media_commands()
-                        for command, future in list(self._unanswered.values()):
-                            if not future.done():
-                                await socket.send_str(protocol.encode(command))
-                        return socket
-                    await socket.close()
+                    refusal = await (self._go_on(socket) if self._session else self._begin_afresh(socket, limit))
             except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError):
                 continue
-            if isinstance(answer, protocol.Error) and answer.code in {"gone", "unauthorized"}:
-                break
+            if not refusal:
+                return socket
+            await socket.close()
+            if refusal == "gone" and self._session:
+                self._forget("the session has ended")
+                attempt = 0
+            elif refusal not in PASSING:
+                self._end(refusal)
+                return None
         self._end("timeout")
         return None
+
+    async def _go_on(self, socket: aiohttp.ClientWebSocketResponse) -> str:
+        """Take the session up again; the code of a refusal, or ""."""
+        await socket.send_str(protocol.encode(protocol.Resume(session=self._session, ack=self._seq)))
+        answer = await self._first_message(socket)
+        if not isinstance(answer, protocol.Resumed):
+            return answer.code if isinstance(answer, protocol.Error) else "bad-message"
+        self._acked = self._seq
+        if answer.restarted:
+            self.restarted = True
+            self._void_media_commands()
+        await self._repeat(socket)
+        return ""
+
+    async def _begin_afresh(self, socket: aiohttp.ClientWebSocketResponse, limit: asyncio.Timeout) -> str:
+        """Begin a session in place of one that has ended; the code of a refusal, or ""."""
+        await socket.send_str(protocol.encode(self._hello))
+        answer = await self._first_message(socket)
+        if isinstance(answer, protocol.Waiting):  # for a host, who may take any time
+            limit.reschedule(None)
+            answer = await self._first_message(socket)
+        if not isinstance(answer, protocol.Joined | protocol.Reachable):
+            return answer.code if isinstance(answer, protocol.Error) else "bad-message"
+        self._begun(answer)
+        self._socket = socket  # what follows from the news goes over it
+        self.restarted = True
+        self._handle(answer)
+        await self._repeat(socket)
+        return ""
+
+    async def _repeat(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        for command, future in list(self._unanswered.values()):
+            if not future.done():
+                await socket.send_str(protocol.encode(command))
+
+    def _forget(self, why: str) -> None:
+        """The session is no more, and so is what it was asked."""
+        self._session = ""
+        for _, future in self._unanswered.values():
+            if not future.done():
+                future.set_exception(CallError("gone", why))
 
     def _void_media_commands(self) -> None:
         """Those without an answer were about media that the server no longer knows."""

@@ -11,7 +11,7 @@ from test_client_call import hear, remote
 
 from bench.people import Tone
 from bench.signalling.server import serving
-from rtc.client import Bytes, CallError, Json, Message, Reaction, Text, join, protocol
+from rtc.client import Bytes, CallError, Json, Line, Message, Reaction, Text, join, protocol, reachable
 from rtc.client.messages import MAX_UNREAD, Messages
 from signaling.app import create_app
 from signaling.config import Settings
@@ -202,6 +202,51 @@ async def test_after_kill_9_of_the_server_the_call_goes_on_by_itself() -> None:
             await _until_done(heard_again)
             assert [participant.name for participant in grace.participants.values()] == ["Ada"]
             assert ada.id in grace.participants, "the same participant, not another"
+
+
+async def test_a_server_that_has_forgotten_everything_is_entered_again_and_rings_again() -> None:
+    async with serving() as server:
+        url = f"http://127.0.0.1:{server.port}"
+        async with (
+            join(url, "r", name="Ada") as ada, join(url, "r", name="Grace") as grace,
+            reachable(url, name="Bot") as bot, reachable(url, name="Ann") as ann,
+        ):  # fmt: skip
+            await ada.publish(Tone(440))
+            await hear(await remote(grace, "microphone"), 440)
+            ringing = asyncio.create_task(anext(bot.rings()))
+            before, calling = ada.id, asyncio.create_task(_ring(ann, "bot"))
+            await ringing
+
+            await server.kill(forget=True)
+            await server.start()
+
+            assert await calling == "offline", "the call that rang is not waited for"
+
+            async def heard_again() -> None:
+                await hear(await remote(grace, "microphone"), 440)
+
+            await _until_done(heard_again)
+            assert [participant.name for participant in grace.participants.values()] == ["Ada"]
+            assert ada.id in grace.participants
+            assert ada.id != before
+            assert await ada.send("and goes on") == 1
+
+            async def rings_again() -> None:
+                calling = asyncio.create_task(_ring(ann, "bot"))
+                async for ring in bot.rings():
+                    await ring.decline()
+                    break
+                assert await calling == "declined"
+
+            await _until_done(rings_again)
+
+
+async def _ring(line: Line, person: str) -> str:
+    """What comes of a call that nobody accepts."""
+    with pytest.raises(CallError) as refusal:
+        async with line.ring(person):
+            pytest.fail("nobody has accepted")
+    return refusal.value.code
 
 
 async def _until_done(attempt: Callable[[], Awaitable[None]]) -> None:

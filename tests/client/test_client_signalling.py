@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
@@ -252,18 +253,52 @@ async def test_a_command_lost_with_the_connection_is_repeated_under_its_number_a
     await session.signalling.close()
 
 
-async def test_a_session_that_is_gone_ends_and_fails_what_waits(fake: FakeServer) -> None:
-    async def first(socket: web.WebSocketResponse) -> None:
+def gone(first: server.ErrorCode, *rest: server.Message) -> list[Handler]:
+    """A session that is gone when it is to be resumed, and what the next ones are answered."""
+
+    async def stands(socket: web.WebSocketResponse) -> None:
         await read(socket)
         await socket.send_str(server.encode(JOINED))
         await read(socket)
 
-    fake.handlers = [first, answering(server.Error(code="gone", message="Too late."))]
+    return [stands, answering(server.Error(code=first, message="Too late.")), *(answering(each) for each in rest)]
+
+
+async def test_a_session_that_is_gone_fails_what_waits_and_another_begins(fake: FakeServer) -> None:
+    repeated: list[server.ClientMessage] = []
+
+    async def another(socket: web.WebSocketResponse) -> None:
+        repeated.append(await read(socket))
+        await socket.send_str(server.encode(msgspec.structs.replace(JOINED, session="another", seq=5)))
+        command = await read(socket)
+        assert isinstance(command, server.Watch)
+        await socket.send_str(server.encode(server.Reply(re=command.id)))
+        await socket.receive()
+
+    busy = server.Error(code="unavailable", message="Not yet.")
+    fake.handlers = [*gone("gone", busy), another]
+    session = Session(fake.url)
+    await session.join()
+    with pytest.raises(CallError, match="ended") as failed:
+        await session.signalling.command(lambda number: client.Watch(id=number))
+    assert failed.value.code == "gone"
+    await session.signalling.command(lambda number: client.Watch(id=number))  # waits for the next session
+    assert repeated == [server.Join(room="r", name="Ada", kind="python")]
+    assert [message.session for message in session.messages if isinstance(message, client.Joined)] == ["another"]
+    assert session.signalling.restarted
+    await session.signalling.close()
+
+
+@pytest.mark.parametrize("handlers", [
+    gone("gone", server.Error(code="removed", message="Stay away.")), gone("removed"),
+], ids=["in place of the one that has ended", "the session itself"])  # fmt: skip
+async def test_who_is_no_longer_let_in_is_told_why(fake: FakeServer, handlers: list[Handler]) -> None:
+    fake.handlers = handlers
     session = Session(fake.url)
     await session.join()
     with pytest.raises(CallError, match="ended"):
         await session.signalling.command(lambda number: client.Watch(id=number))
-    assert await session.ended == "timeout"
+    assert await session.ended == "removed"
     await session.signalling.close()
 
 
