@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +37,16 @@ def test_a_loss_is_told_once_and_taken_back_by_a_late_arrival() -> None:
     assert [one.number for one in late] == [1]
     assert sent.acknowledged(feedback(0, [0, 0, 0]), now=1.3) == []
     assert sent.unknown == 3
+
+
+def test_those_who_send_nothing_take_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        idle = [SentPackets() for _ in range(100)]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 1000 * len(idle)
 
 
 def test_numbers_wrap() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -33,17 +34,22 @@ class SentPackets:
         """That of the newest packet, extended; -1 before the first."""
         self.unknown = 0
         """Packets that feedback spoke of and that were never sent, long ago, or spoken of before."""
-        self._sizes = [0] * MEMORY
-        self._times = [0.0] * MEMORY
+        # They grow to MEMORY: most transports of a large room send little, and many none.
+        self._sizes = array("I")
+        self._times = array("d")
         self._spoken_of = -1
         self._offset: float | None = None
 
     def sent(self, size: int, *, at: float) -> int:
         """A packet of `size` bytes leaves then; returns its number in 16 bits."""
         self.number = number = self.number + 1
-        place = number & MEMORY - 1
-        self._sizes[place] = size
-        self._times[place] = at
+        if number < MEMORY:
+            self._sizes.append(size)
+            self._times.append(at)
+        else:
+            place = number & MEMORY - 1
+            self._sizes[place] = size
+            self._times[place] = at
         return number & 0xFFFF
 
     def acknowledged(self, feedback: TransportFeedback, *, now: float) -> list[Arrival]:
@@ -54,8 +60,9 @@ class SentPackets:
         number = self.number - ((self.number - feedback.base_sequence) & 0xFFFF)
         moments = self._moments(feedback, now)
         arrivals = []
+        oldest = max(0, self.number - MEMORY + 1)
         for place, moment in enumerate(moments, number):
-            size = self._sizes[place & MEMORY - 1] if self.number - MEMORY < place <= self.number else 0
+            size = self._sizes[place & MEMORY - 1] if oldest <= place <= self.number else 0
             if not size:
                 self.unknown += 1
                 continue
