@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from rtc.repair.bandwidth.estimator import BandwidthEstimator, State
 from rtc.repair.bandwidth.loss import Trial
 from rtc.repair.bandwidth.sent import Arrival, SentPackets
@@ -64,7 +66,6 @@ class Downlink:
     """The path to one listener: numbers and paces its video, and judges what fits. Rates are bit/s."""
 
     def __init__(self) -> None:
-        self.estimator = BandwidthEstimator(start=START_BITRATE, least=LEAST_BITRATE, most=MOST_BITRATE)
         self.sent = SentPackets()
         self.remb: int | None = None
         """What the listener itself says that its link carries, if it does."""
@@ -80,6 +81,11 @@ class Downlink:
         self._next_probe = 0.0
         self._resends = 0.0
         self._resends_at = 0.0
+
+    @cached_property
+    def estimator(self) -> BandwidthEstimator:
+        """What the path carries; made when something flows, since most who are idle never need it."""
+        return BandwidthEstimator(start=START_BITRATE, least=LEAST_BITRATE, most=MOST_BITRATE)
 
     def departs(self, size: int, *, now: float) -> tuple[int, float]:
         """Number, and time of leaving, of a packet of `size` bytes without the tag of SRTP."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rtc.repair.bandwidth.delay import MAX_LEAP_SECONDS
@@ -54,9 +55,6 @@ class Uplink:
     """The path from one publisher. All that arrives over it is shown to `audio` and `video`."""
 
     def __init__(self) -> None:
-        self.estimator = BandwidthEstimator(
-            start=START_BITRATE, least=LEAST_BITRATE, most=MAX_VIDEO_BITRATE
-        )
         self._mask = MaskedFeedback()
         self._audio = RateMeter(window=AUDIO_SECONDS)
         self._send_times = Unwrapper(bits=24)
@@ -65,6 +63,11 @@ class Uplink:
         self._next = 0.0
         self._told = 0
         self._told_at = float("-inf")
+
+    @cached_property
+    def estimator(self) -> BandwidthEstimator:
+        """What the path carries; made when something flows, since most who are idle never need it."""
+        return BandwidthEstimator(start=START_BITRATE, least=LEAST_BITRATE, most=MAX_VIDEO_BITRATE)
 
     def audio(self, size: int, *, now: float) -> None:
         """A packet of `size` bytes came that says nothing of the path but that it takes its share of it."""
