@@ -56,7 +56,8 @@ class _Session:
             if waiting is not None and not waiting.done():
                 waiting.set_result(event)
             if event.get("seq"):
-                await self.socket.send_str(json.dumps({"type": "ack", "seq": event["seq"]}))
+                with contextlib.suppress(ConnectionError):  # it ends, and so does the iteration
+                    await self.socket.send_str(json.dumps({"type": "ack", "seq": event["seq"]}))
 
 
 class Clarion:
