@@ -108,6 +108,15 @@ class Line:
         async with self._enter(call) as entered:
             yield entered
 
+    async def until_available(self, person: str) -> Contact:
+        """Wait until somebody can be called: at once if they can be now. Raises CallError when the line is closed."""
+        while not self._ended:
+            contact = self.contacts.get(person)
+            if contact is not None and contact.presence == "available":
+                return contact
+            await self._wait()
+        raise CallError("closed", "the line is closed")
+
     async def set_busy(self, busy: bool) -> None:
         """Do not ring here, or ring again. Raises CallError."""
         await self._signalling.command(lambda number: protocol.SetBusy(id=number, busy=busy))

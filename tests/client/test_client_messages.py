@@ -231,17 +231,11 @@ async def test_a_server_that_has_forgotten_everything_is_entered_again_and_rings
             assert ada.id != before
             assert await ada.send("and goes on") == 1
 
-            async def rings_again() -> None:
-                assert await _ring(ann, "bot") == "declined"
-
-            declining = asyncio.create_task(_decline(bot))
-            await _until_done(rings_again)
-            declining.cancel()
-
-
-async def _decline(line: Line) -> None:
-    async for ring in line.rings():
-        await ring.decline()
+            async with asyncio.timeout(SECONDS):
+                assert (await ann.until_available("bot")).name == "Bot"
+                calling = asyncio.create_task(_ring(ann, "bot"))
+                await (await anext(bot.rings())).decline()
+                assert await calling == "declined"
 
 
 async def _ring(line: Line, person: str) -> str:
