@@ -15,6 +15,7 @@ from signaling.calls.exchange import Exchange
 from signaling.chat import Chat, ChatLimits
 from signaling.config import Settings
 from signaling.governance.office import Office
+from signaling.heartbeat import Heartbeat
 from signaling.keys import (
     BROADCASTS,
     CHAT,
@@ -22,6 +23,7 @@ from signaling.keys import (
     DIRECTORY,
     DOORS,
     EXCHANGE,
+    HEARTBEAT,
     METRICS,
     NODE,
     OFFICE,
@@ -63,6 +65,7 @@ def create_app(settings: Settings, *, start_node: StartNode | None = None) -> we
     app[SETTINGS] = settings
     app[METRICS] = Metrics()
     app[DOORS] = Doors()
+    app[HEARTBEAT] = Heartbeat()
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_media(start_node or sfu.Node.start))
     app.on_shutdown.append(_shut_down)
@@ -121,6 +124,7 @@ def _media(start_node: StartNode) -> Callable[[web.Application], AsyncIterator[N
             rooms = app[DIRECTORY].rooms
             async with (
                 metrics.sampling(),
+                app[HEARTBEAT].beating(),
                 app[CHAT].forgetting(settings.message_hours * HOUR),
                 office.working(lambda: list(rooms), vouched=not settings.open),
             ):

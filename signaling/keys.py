@@ -10,6 +10,7 @@ from signaling.calls.exchange import Exchange
 from signaling.chat import Chat
 from signaling.config import Settings
 from signaling.governance.office import Office
+from signaling.heartbeat import Heartbeat
 from signaling.metrics import Metrics
 from signaling.rooms import Directory
 from signaling.security.doors import Doors
@@ -20,6 +21,7 @@ SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 NODE: web.AppKey[sfu.Node] = web.AppKey("node", sfu.Node)
 DIRECTORY: web.AppKey[Directory] = web.AppKey("directory", Directory)
+HEARTBEAT: web.AppKey[Heartbeat] = web.AppKey("heartbeat", Heartbeat)
 DOORS: web.AppKey[Doors] = web.AppKey("doors", Doors)
 SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions", Sessions)
 BROADCASTS: web.AppKey[Broadcasts] = web.AppKey("broadcasts", Broadcasts)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import contextvars
 from collections.abc import Awaitable
 from math import ceil
 
 import msgspec
 import structlog
-from aiohttp import WSCloseCode, WSMsgType, hdrs, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, hdrs, web
 
 from signaling import protocol
 from signaling.chat import Chat
 from signaling.commands import carry_out
 from signaling.config import Settings
 from signaling.governance.office import Office
-from signaling.keys import CHAT, DIRECTORY, DOORS, EXCHANGE, METRICS, OFFICE, SESSIONS, SETTINGS
+from signaling.heartbeat import heard_lately
+from signaling.keys import CHAT, DIRECTORY, DOORS, EXCHANGE, HEARTBEAT, METRICS, OFFICE, SESSIONS, SETTINGS
 from signaling.members import RefusedError
 from signaling.metrics import Metrics
 from signaling.names import InvalidNameError, room_name
@@ -26,12 +27,10 @@ from signaling.security.doors import Doors
 from signaling.security.origin import origin_allowed
 from signaling.session import Session, Sessions
 from signaling.tokens import TokenError, authorize, authorize_line
-from signaling.waiting import wait_for_host
+from signaling.waiting import GONE, wait_for_host
 
 FIRST_MESSAGE_SECONDS = 10.0
 """A connection that has not said by then who it is, is closed."""
-HEARTBEAT_SECONDS = 4.0
-"""A silent connection is pinged after this time, and given up after half as much again without an answer."""
 FINISH_SECONDS = 5.0
 """How long a connection that is being closed may take to accept what is left to send."""
 MAX_UNSENT_EVENTS = 500
@@ -65,7 +64,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
         raise web.HTTPForbidden(text="A page of another site may not connect to this server.")
     _slow_down(request)
     socket = web.WebSocketResponse(
-        heartbeat=HEARTBEAT_SECONDS,
+        autoping=False,  # see signaling.heartbeat: aiohttp's takes a timer and 2 kB for each connection
         max_msg_size=protocol.MAX_MESSAGE_BYTES,
         timeout=FINISH_SECONDS,
         compress=False,  # its windows would be most of the memory of an idle connection
@@ -74,7 +73,9 @@ async def handle(request: web.Request) -> web.StreamResponse:
         await socket.prepare(request)
     except ConnectionError:
         return web.Response()  # the client has gone away already: nobody reads this
-    await Connection(request, socket).run()
+    connection = Connection(request, socket)
+    with request.app[HEARTBEAT].watching(connection):
+        await connection.run()
     return socket
 
 
@@ -106,13 +107,19 @@ class Connection:
         self._backlog_seq = 0
         """The events up to here were there when the connection came: a long replay does not make it slow."""
         self._greeting: protocol.Resumed | None = None
-        self._momentary: deque[protocol.Event] = deque(maxlen=MAX_MOMENTARY_EVENTS)
+        self._momentary: list[protocol.Event] = []
         self._early: list[str] = []
         """What the client sent while it waited in the lobby."""
         self._reason: CloseReason | None = None
         self._aborted = False
         self._bad_messages = 0
-        self._wake = asyncio.Event()
+        self._ping_is_due = False
+        self._writer: asyncio.Task[None] | None = None
+        """There while there is something to write: idle connections are the most."""
+        self._context = contextvars.copy_context()
+        """For the log, whoever makes the writer write."""
+        self._loop = asyncio.get_running_loop()
+        self.heard_at = self.pinged_at = self._loop.time()
 
     async def run(self) -> None:
         """Serve the connection until it closes."""
@@ -127,22 +134,37 @@ class Connection:
             return
         if session is None:
             return
-        with structlog.contextvars.bound_contextvars(
-            room=session.party.place, participant=session.party.id, session=session.id
-        ):
-            writer = asyncio.create_task(self._write(session), name="websocket writer")
-            try:
-                await self._read(session)
-            except Exception:
-                # The client resumes; what it had asked for is not tried again.
-                log.exception("websocket reader failed")
-                self._abort("internal")
-            finally:
-                # First, because this task may be cancelled while it waits.
-                self._sessions.detach(session, self)
+        try:
+            await self._read(session)
+        except ConnectionError:
+            self._abort("connection lost")
+        except Exception:
+            # The client resumes; what it had asked for is not tried again.
+            log.exception("websocket reader failed")
+            self._abort("internal")
+        finally:
+            # First, because this task may be cancelled while it waits.
+            self._sessions.detach(session, self)
+            if (writer := self._writer) is not None:
                 if self._reason is None:
                     writer.cancel()
                 await asyncio.wait([writer])
+
+    # --- called by the heartbeat --------------------------------------------------------------------------
+
+    def ping(self) -> None:
+        """Ask the client whether it is there."""
+        if self._reason is None:
+            self._ping_is_due = True
+            self._write_soon()
+
+    def is_receiving(self, seconds: float) -> bool:
+        """Whether anything came in the last `seconds`, if only part of a long message."""
+        return heard_lately(self._request.transport, seconds)
+
+    def give_up(self) -> None:
+        """The client is not there."""
+        self._abort("silent")
 
     # --- called by the session ----------------------------------------------------------------------------
 
@@ -154,18 +176,20 @@ class Connection:
         self._metrics.ws_queue.observe(unsent)
         if unsent > MAX_UNSENT_EVENTS:
             self._abort("reads too slowly")
-        self._wake.set()
+        self._write_soon()
 
     def send_now(self, event: protocol.Event) -> None:
         """Send an event that is not kept."""
+        if len(self._momentary) >= MAX_MOMENTARY_EVENTS:
+            del self._momentary[0]
         self._momentary.append(event)
-        self._wake.set()
+        self._write_soon()
 
     def finish(self, reason: CloseReason) -> None:
         """Send what is left, then `closed`, and close."""
         if self._reason is None:
             self._reason = reason
-            self._wake.set()
+            self._write_soon()
 
     # --- coming in ----------------------------------------------------------------------------------------
 
@@ -177,10 +201,10 @@ class Connection:
                 raise RefusedError("rate-limited", "Too many connections wait at the door.", retry_after=1.0)
             try:
                 async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
-                    received = await self._socket.receive()
+                    received = await self._receive()
             except TimeoutError:
                 raise RefusedError("bad-message", "Nothing came; the first message is a `join`.") from None
-        if received.type in {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}:
+        if received.type in GONE:
             return None
         try:
             message = _decode(received.data)
@@ -216,7 +240,7 @@ class Connection:
         place = self._directory.wait(message.name, grants)
         if place is not None:
             try:
-                early = await wait_for_host(self._socket, place)
+                early = await wait_for_host(self._socket, self._receive, place)
             finally:
                 self._directory.wait_no_longer(room, place)
             if early is None:
@@ -257,17 +281,19 @@ class Connection:
         self._greeting = self._sessions.resume(session, message.ack)
         self._sent_seq = session.log.acknowledged
         self._carry(session)
-        log.info(
-            "resumed", room=session.party.place, participant=session.party.id, session=session.id,
-            snapshot=session.log.stale,
-        )
+        log.info("resumed", snapshot=session.log.stale)
         return session
 
     def _carry(self, session: Session) -> None:
+        # In the log from now on: this task ends with the connection.
+        structlog.contextvars.bind_contextvars(
+            room=session.party.place, participant=session.party.id, session=session.id
+        )
+        self._context = contextvars.copy_context()
         self._session = session
         self._backlog_seq = session.log.last_seq
         self._sessions.attach(session, self)
-        self._wake.set()
+        self._write_soon()
 
     async def _refuse(self, error: RefusedError) -> None:
         try:
@@ -281,14 +307,24 @@ class Connection:
     async def _read(self, session: Session) -> None:
         for early in self._early:
             self._take(session, early)
-        async for received in self._socket:
-            if self._reason or self._aborted:
+        while True:
+            received = await self._receive()
+            if self._reason or self._aborted or received.type in GONE:
                 return
-            if received.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                self._take(session, received.data)
+            self._take(session, received.data)
+
+    async def _receive(self) -> WSMessage:
+        """The next message, or that there will be none; pings are answered."""
+        while True:
+            received = await self._socket.receive()
+            self.heard_at = self._loop.time()
+            if received.type is WSMsgType.PING:
+                await self._socket.pong(received.data)
+            elif received.type is not WSMsgType.PONG:
+                return received
 
     def _take(self, session: Session, data: object) -> None:
-        allowed = session.commands.take(now=asyncio.get_running_loop().time())
+        allowed = session.commands.take(now=self.heard_at)
         try:
             message = _decode(data)
         except ValueError as error:
@@ -353,16 +389,19 @@ class Connection:
 
     # --- writing ------------------------------------------------------------------------------------------
 
-    async def _write(self, session: Session) -> None:
+    def _write_soon(self) -> None:
+        if self._writer is None and not self._aborted:
+            self._writer = self._loop.create_task(self._write(), name="websocket writer", context=self._context)
+
+    async def _write(self) -> None:
+        """Send all there is; if the connection is to be closed, close it."""
         try:
-            while self._reason is None:
-                await self._wake.wait()
-                self._wake.clear()
-                await self._flush(session)
-            async with asyncio.timeout(FINISH_SECONDS):
-                await self._flush(session)
-                await self._send(protocol.Closed(reason=self._reason))
-            await self._socket.close(code=_CLOSE_CODES[self._reason], message=self._reason.encode())
+            await self._flush()
+            if self._reason is not None:
+                async with asyncio.timeout(FINISH_SECONDS):
+                    await self._flush()
+                    await self._send(protocol.Closed(reason=self._reason))
+                await self._socket.close(code=_CLOSE_CODES[self._reason], message=self._reason.encode())
         except ConnectionError:
             self._abort("connection lost")
         except TimeoutError:
@@ -370,13 +409,20 @@ class Connection:
         except Exception:
             log.exception("websocket writer failed")
             self._abort("internal")
+        finally:
+            self._writer = None
 
-    async def _flush(self, session: Session) -> None:
-        """Send all there is: what opens a resumed connection, then the log, then what is of the moment."""
+    async def _flush(self) -> None:
+        """What opens a resumed connection, then the log, then what is of the moment."""
         if self._greeting:
             greeting, self._greeting = self._greeting, None
             await self._send(greeting)
         while True:
+            if self._ping_is_due:
+                self._ping_is_due = False
+                await self._socket.ping()
+            if (session := self._session) is None:  # in the lobby
+                return
             self._sessions.renew(session)
             # A client may have acknowledged more than was sent on this connection.
             self._sent_seq = max(self._sent_seq, session.log.acknowledged)
@@ -385,7 +431,7 @@ class Connection:
                 self._sent_seq += 1
                 await self._socket.send_str(text)
             elif self._momentary:
-                await self._send(self._momentary.popleft())
+                await self._send(self._momentary.pop(0))
             else:
                 return
 
