@@ -114,6 +114,8 @@ async def _handle(operation: Operation, request: web.Request) -> web.StreamRespo
     answer = operation.run(call)
     if isinstance(answer, Awaitable):
         answer = await answer
+    if request.method != hdrs.METH_GET:
+        await app[OFFICE].charters.written()
     if isinstance(answer, web.StreamResponse):
         return answer
     if operation.answer is None:

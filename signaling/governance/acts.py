@@ -57,8 +57,18 @@ def carry_out(member: Member, command: protocol.GovernanceCommand) -> protocol.R
             return protocol.Reply(re=command.id, bans=room.directory.bans(room.name))
         case protocol.EndRoom():
             end(room, by)
+            return reply
         case _:
             assert_never(command)
+    return _once_stored(room, reply)
+
+
+async def _once_stored(room: SignallingRoom, reply: protocol.Reply) -> protocol.Reply:
+    """Answer when a server that is killed now would come back with what was decided."""
+    try:
+        await room.directory.charters.written()
+    except StoreError as error:
+        raise RefusedError("unavailable", "It is done, but could not be stored: a restart undoes it.") from error
     return reply
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from signaling.governance.policy import Charter, Policy
 
@@ -10,14 +10,20 @@ from signaling.governance.policy import Charter, Policy
 class Charters:
     """What is stored of the government of rooms, of those that are not open too.
 
-    `save` gets each change, None for a charter that is no more; it must not block.
+    `save` gets each change, None for a charter that is no more; it must not block. `written` waits until what was
+    saved is stored, and raises StoreError if it is not.
     """
 
     def __init__(
-        self, stored: dict[str, Charter] | None = None, *, save: Callable[[str, Charter | None], None] | None = None
+        self,
+        stored: dict[str, Charter] | None = None,
+        *,
+        save: Callable[[str, Charter | None], None] | None = None,
+        written: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._charters = stored or {}
         self._save = save
+        self._written = written
 
     def get(self, room: str) -> Charter:
         """The charter of a room; a new one where there is none."""
@@ -38,6 +44,11 @@ class Charters:
             self._charters[room] = charter
         if self._save is not None and (before is not None or charter is not None):
             self._save(room, charter)
+
+    async def written(self) -> None:
+        """Wait until every change before this is stored. Raises StoreError."""
+        if self._written is not None:
+            await self._written()
 
     def settle(self, open_rooms: Iterable[str], *, vouched: bool, now: float) -> list[tuple[str, str, float]]:
         """End the meetings that a restart has ended, for nobody of them came back: room, meeting, when it began."""

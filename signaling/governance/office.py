@@ -59,7 +59,8 @@ class Office:
     async def open(cls, settings: Settings, database: Database, metrics: Metrics) -> Office:
         """The office with what the server that ran before has left. Raises StoreError."""
         stored = StoredCharters(database)
-        office = cls(settings, database, metrics, Charters(await stored.all(), save=stored.save))
+        charters = Charters(await stored.all(), save=stored.save, written=stored.written)
+        office = cls(settings, database, metrics, charters)
         await office.revocations.load()
         await office.outbox.load()
         return office

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,32 @@ async def test_after_a_crash_the_room_is_governed_as_before(crash: Crash) -> Non
     happened = [json.loads(line)["what"] for line in entries]
     assert happened.count("participant_joined") == 4  # coming back is no second join
     assert {"banned", "role_set", "silenced", "room_changed", "token_revoked"} <= set(happened)
+
+
+async def test_an_act_is_answered_when_a_crash_would_not_undo_it(crash: Crash) -> None:
+    service = await crash.start()
+    ann, eve = await service.join("Ann"), await service.join("Eve")
+    disk = threading.Event()
+    service.app[DATABASE].write(lambda sql: disk.wait())
+    await ann.send(type="ban", id=1, participant=eve.joined["you"]["id"])
+    assert (await eve.until("closed"))["reason"] == "banned"
+    await ann.send(type="ping", id=2)
+    assert (await ann.until("reply"))["re"] == 2
+    disk.set()
+    assert (await ann.until("reply"))["re"] == 1
+
+
+async def test_who_decides_something_that_cannot_be_stored_is_told(crash: Crash) -> None:
+    service = await crash.start()
+    ann = await service.join("Ann")
+    full = "CREATE TRIGGER full BEFORE INSERT ON charters BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+    await service.app[DATABASE].write(lambda sql: sql.execute(full))
+    assert (await ann.command("set-room", locked=True))["code"] == "unavailable"
+    assert (await service.refusal(type="join", room="hall", name="Bob"))["code"] == "locked", "until a restart it holds"
+    answer = await service.client.post("/api/v1/rooms/hall/bans", json={"identity": "eve"})
+    assert answer.status == 503
+    await service.app[DATABASE].write(lambda sql: sql.execute("DROP TRIGGER full"))
+    assert (await ann.command("set-room", lobby=True))["type"] == "reply"
 
 
 async def test_after_a_crash_the_host_of_a_server_without_tokens_is_still_host(crash: Crash) -> None:
