@@ -37,8 +37,9 @@ Command = Callable[[Callable[[int], protocol.Command]], Awaitable[protocol.Reply
 class MessageStream(AsyncIterator[ChatMessage]):
     """Messages as they come; ends with the call. Raises CallError once more than MAX_UNREAD were not read."""
 
-    def __init__(self, history: Awaitable[list[ChatMessage]] | None) -> None:
-        self._history = history
+    def __init__(self, history: Callable[[], Awaitable[list[ChatMessage]]] | None) -> None:
+        self._ask = history
+        self._history: asyncio.Future[list[ChatMessage]] | None = None
         self._messages: deque[ChatMessage] = deque()
         self._arrived = asyncio.Event()
         self._ended = False
@@ -62,9 +63,12 @@ class MessageStream(AsyncIterator[ChatMessage]):
         return self
 
     async def __anext__(self) -> ChatMessage:
-        if self._history is not None:
-            history, self._history = self._history, None
-            self._messages.extendleft(reversed(await history))
+        if self._ask is not None:
+            if self._history is None or (self._history.done() and self._history.exception() is not None):
+                self._history = asyncio.ensure_future(self._ask())
+            history = await asyncio.shield(self._history)  # a wait that is given up does not lose it
+            self._ask = self._history = None
+            self._messages.extendleft(reversed(history))
         while not self._messages:
             if self._overflowed:
                 raise CallError("too-slow", "more messages came than were read")
@@ -130,7 +134,8 @@ class Messages:
 
     def stream(self, *, history: int) -> MessageStream:
         """The last `history` messages, and then those that come."""
-        stream = MessageStream(self._before(self._complete + 1, history) if history > 0 else None)
+        before = self._complete + 1
+        stream = MessageStream((lambda: self._before(before, history)) if history > 0 else None)
         if self._ended:
             stream.end()
         else:

@@ -259,7 +259,8 @@ class Signalling:
 
     async def _receive(self, message: protocol.ServerMessage | int) -> None:
         seq = message if isinstance(message, int) else message.seq
-        if seq and seq <= self._seq:
+        # A snapshot comes once, and counts anew: after a restart on a clock that was set back, from below.
+        if seq and seq <= self._seq and not isinstance(message, protocol.Joined | protocol.Reachable):
             return
         self._note_event(seq)
         if isinstance(message, protocol.Reply | protocol.Error):
@@ -365,6 +366,7 @@ class Signalling:
     def _note_event(self, seq: int) -> None:
         if seq:
             self._seq = seq
+            self._acked = min(self._acked, seq)
 
     async def _acknowledge(self) -> None:
         self._acked = self._seq

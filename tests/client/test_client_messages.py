@@ -121,6 +121,18 @@ async def test_history_comes_first_in_pages_and_in_order() -> None:
     assert await numbers(stream, 251) == list(range(51, 302))
 
 
+async def test_history_is_not_lost_with_a_wait_that_is_given_up() -> None:
+    room = Room(1, 2)
+    messages = Messages(room.command)
+    messages.joined(2)
+    stream = messages.stream(history=2)
+    messages.receive(said(3))
+    waiting = asyncio.create_task(anext(stream))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert await numbers(stream, 3) == [1, 2, 3]
+
+
 async def test_a_message_is_sent_under_one_key_until_it_is_stored() -> None:
     room = Room()
     room.trouble = [

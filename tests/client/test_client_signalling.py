@@ -253,6 +253,33 @@ async def test_a_command_lost_with_the_connection_is_repeated_under_its_number_a
     await session.signalling.close()
 
 
+async def test_a_snapshot_of_a_restarted_server_whose_clock_was_set_back_is_not_taken_for_a_repetition(
+    fake: FakeServer,
+) -> None:
+    acknowledged: list[server.ClientMessage] = []
+
+    async def first(socket: web.WebSocketResponse) -> None:
+        await read(socket)
+        await socket.send_str(server.encode(msgspec.structs.replace(JOINED, seq=1_000_000)))
+
+    async def second(socket: web.WebSocketResponse) -> None:
+        await read(socket)
+        await socket.send_str(server.encode(server.Resumed(last_id=0, restarted=True)))
+        await socket.send_str(server.encode(msgspec.structs.replace(JOINED, seq=500, snapshot=True, session="")))
+        away = server.ParticipantChanged(seq=501, participant="x", connected=False)
+        await socket.send_str(server.encode(away))
+        acknowledged.append(await read(socket))
+        await socket.send_str(server.encode(server.Closed(reason="ended")))
+
+    fake.handlers = [first, second]
+    session = Session(fake.url)
+    await session.join()
+    assert await session.ended == "ended"
+    assert [message.seq for message in session.messages] == [500, 501]
+    assert acknowledged == [server.Ack(seq=501)]
+    await session.signalling.close()
+
+
 def gone(first: server.ErrorCode, *rest: server.Message) -> list[Handler]:
     """A session that is gone when it is to be resumed, and what the next ones are answered."""
 

@@ -275,7 +275,8 @@
         fake.entered = { room: message.room, name: message.name };
         fake.joined();
       } else if (message.type === "resume") {
-        if (fake.restarted) {
+        if (fake.mode.code) this.deliver(JSON.stringify({ type: "error", seq: 0, re: 0, ...fake.mode }));
+        else if (fake.restarted) {
           [fake.restarted, fake.seq, fake.lastId] = [false, 1e9, 0];
           this.deliver(JSON.stringify({ type: "resumed", seq: 0, lastId: 0, restarted: true }));
           fake.joined({ session: "", snapshot: true });

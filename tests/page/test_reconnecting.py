@@ -97,12 +97,23 @@ def test_an_ice_restart_follows_a_change_of_network(call: Page) -> None:
 def test_the_page_gives_up_in_the_end_and_says_so(join: OpenPage) -> None:
     page = join(fake={}, script="""
         const later = window.setTimeout;
-        window.setTimeout = (run, delay, ...rest) => later(run, Math.min(delay ?? 0, 200), ...rest);
+        window.setTimeout = (run, delay, ...rest) => later(run, delay < 9000 ? 20 : delay, ...rest);
     """)
     until(page, "clarion.state === 'joined'")
     page.evaluate("fake.mode = 'refuse'; fake.drop()")
     expect(page.locator("h1")).to_have_text("The connection is lost")
-    assert page.evaluate("fake.sockets.length") == 11, "the first connection and ten attempts"
+    assert page.evaluate("fake.sockets.length") == 41, "the first connection and forty attempts"
+
+
+def test_a_page_that_comes_back_at_the_same_time_as_everybody_else_tries_again(call: Page) -> None:
+    me = call.evaluate("clarion.self")
+    call.evaluate("fake.mode = {code: 'rate-limited', message: 'Too many at once.', retryAfter: 1}; fake.drop()")
+    until(call, "fake.sent('resume').length === 2")
+    expect(call.locator(".banner")).to_have_text("Connection lost. Reconnecting…")
+    call.evaluate("fake.mode = 'accept'")
+    expect(call.locator(".banner")).to_be_empty()
+    assert call.evaluate("clarion.self") == me
+    assert len(seen(call, "join")) == 1
 
 
 def test_the_token_is_used_to_join_and_does_not_stay_in_the_address(open_page: OpenPage) -> None:

@@ -16,8 +16,12 @@
  *   | {type: "reach", name: string, token: string}} Hello */
 /** @typedef {{kind: "closed" | "error" | "unreachable" | "lost", code: string, message: string}} Ended */
 
-/** Seconds before each attempt to reconnect; the later ones get up to a second of jitter. */
-const RECONNECT_DELAYS = [0, 0.3, 1.2, 2.7, 4.8, 7, 7, 7, 7, 7];
+/** Seconds before each attempt to reconnect; the last repeats, the later ones get up to a second of jitter. */
+const RECONNECT_DELAYS = [0, 0.3, 1.2, 2.7, 4.8, 7];
+/** Attempts, some five minutes: a server that is set up anew is back sooner. */
+const ATTEMPTS = 40;
+/** Refusals that do not last: as when everybody comes back to a server at the same time. */
+const PASSING = ["rate-limited", "unavailable"];
 /** Attempts at the very first connection, before a server counts as out of reach. */
 const FIRST_ATTEMPTS = 4;
 /** Seconds for a WebSocket to open and be answered. */
@@ -195,6 +199,7 @@ export class Signaling extends EventTarget {
     if (re) this.#settle(re)?.reject(new SignalingError(code, message));
     else if (this.#ready) console.warn("the server complains:", message); // and goes on, or says `closed` next
     else if (code === "gone" && this.#session) this.#joinAfresh();
+    else if (this.#everJoined && PASSING.includes(code)) this.#lost(this.#socket);
     else this.#end({ kind: "error", code, message });
   }
 
@@ -244,12 +249,12 @@ export class Signaling extends EventTarget {
   #lost(socket) {
     if (this.#closed || socket !== this.#socket) return;
     this.#dropSocket();
-    const attempts = this.#everJoined ? RECONNECT_DELAYS.length : FIRST_ATTEMPTS;
+    const attempts = this.#everJoined ? ATTEMPTS : FIRST_ATTEMPTS;
     if (this.#attempt >= attempts) {
       this.#end({ kind: this.#everJoined ? "lost" : "unreachable", code: "", message: "" });
       return;
     }
-    const delay = RECONNECT_DELAYS[this.#attempt] + (this.#attempt > 1 ? Math.random() : 0);
+    const delay = RECONNECT_DELAYS[Math.min(this.#attempt, RECONNECT_DELAYS.length - 1)] + (this.#attempt > 1 ? Math.random() : 0);
     this.#attempt += 1;
     this.#emit("state", "reconnecting");
     this.#retryTimer = setTimeout(() => this.#connect(), delay * 1000);
