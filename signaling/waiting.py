@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import WSMessage, WSMsgType
 
 from signaling import protocol
 from signaling.governance.lobby import Place
@@ -21,13 +21,13 @@ GONE = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgTyp
 
 
 async def wait_for_host(
-    socket: web.WebSocketResponse, receive: Callable[[], Awaitable[WSMessage]], place: Place
+    send: Callable[[protocol.Event], Awaitable[None]], receive: Callable[[], Awaitable[WSMessage]], place: Place
 ) -> list[str] | None:
     """Wait until a host has let the client in, for what it sent meanwhile; None when it went away.
 
     Raises RefusedError when the host has not let it in.
     """
-    await socket.send_str(protocol.encode(protocol.Waiting()))
+    await send(protocol.Waiting())
     early: list[str] = []
     while True:
         receiving = asyncio.ensure_future(receive())

@@ -14,20 +14,16 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, hdrs, web
 from signaling import protocol
 from signaling.chat import Chat
 from signaling.commands import carry_out
-from signaling.config import Settings
-from signaling.governance.office import Office
+from signaling.entrance import Entrance
 from signaling.heartbeat import heard_lately
-from signaling.keys import CHAT, DIRECTORY, DOORS, EXCHANGE, HEARTBEAT, METRICS, OFFICE, SESSIONS, SETTINGS
+from signaling.keys import CHAT, DIRECTORY, DOORS, HEARTBEAT, METRICS, SESSIONS, SETTINGS
 from signaling.members import RefusedError
 from signaling.metrics import Metrics
-from signaling.names import InvalidNameError, room_name
 from signaling.protocol import CloseReason
 from signaling.rooms import Directory
-from signaling.security.doors import Doors
 from signaling.security.origin import origin_allowed
 from signaling.session import Session, Sessions
-from signaling.tokens import TokenError, authorize, authorize_line
-from signaling.waiting import GONE, wait_for_host
+from signaling.waiting import GONE
 
 FIRST_MESSAGE_SECONDS = 10.0
 """A connection that has not said by then who it is, is closed."""
@@ -95,13 +91,10 @@ class Connection:
     def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         self._request = request
         self._socket = socket
-        self._settings: Settings = request.app[SETTINGS]
         self._metrics: Metrics = request.app[METRICS]
         self._sessions: Sessions = request.app[SESSIONS]
         self._directory: Directory = request.app[DIRECTORY]
         self._chat: Chat = request.app[CHAT]
-        self._office: Office = request.app[OFFICE]
-        self._doors: Doors = request.app[DOORS]
         self._session: Session | None = None
         self._sent_seq = 0
         self._backlog_seq = 0
@@ -194,8 +187,9 @@ class Connection:
     # --- coming in ----------------------------------------------------------------------------------------
 
     async def _enter(self) -> Session | None:
-        """The session that the first message starts or resumes; None when the client went away before."""
-        with self._doors.outside(self._request.remote or "") as has_place:
+        """The session that the first message begins or takes up; None when the client went away before."""
+        app, remote = self._request.app, self._request.remote or ""
+        with app[DOORS].outside(remote) as has_place:
             if not has_place:
                 self._metrics.rate_limited.labels("outside").inc()
                 raise RefusedError("rate-limited", "Too many connections wait at the door.", retry_after=1.0)
@@ -211,89 +205,23 @@ class Connection:
         except ValueError as error:
             raise RefusedError("bad-message", str(error)) from error
         self._count_in(message)
-        match message:
-            case protocol.Join():
-                return await self._join(message)
-            case protocol.Reach():
-                return self._reach(message)
-            case protocol.Resume():
-                return self._resume(message)
-            case _:
-                raise RefusedError("bad-state", "The first message must be `join`, `reach` or `resume`.")
-
-    async def _join(self, message: protocol.Join) -> Session | None:
-        try:
-            room = room_name(message.room)
-            grants = authorize(self._settings, message.token, room, revoked=self._office.revocations)
-        except InvalidNameError as error:
-            self._metrics.joins.labels("bad-message").inc()
-            raise RefusedError("bad-message", str(error)) from error
-        except TokenError as error:
-            self._metrics.joins.labels(error.code).inc()
-            log.info("join refused", code=error.code, why=str(error), remote=self._request.remote)
-            raise RefusedError(error.code, str(error)) from error
-        now = asyncio.get_running_loop().time()
-        if (refused := self._doors.refuse_join(message.token, room, now=now)) is not None:
-            rule, wait = refused
-            self._metrics.rate_limited.labels(rule).inc()
-            raise RefusedError("rate-limited", "Too many people come at once; try again soon.", retry_after=wait)
-        place = self._directory.wait(message.name, grants)
-        if place is not None:
-            try:
-                early = await wait_for_host(self._socket, self._receive, place)
-            finally:
-                self._directory.wait_no_longer(room, place)
-            if early is None:
-                return None
-            self._early = early
-        last_message = await self._chat.open(room)
-        member = self._directory.join(
-            message.name, grants=grants, kind=message.kind, admitted=place is not None
-        )
-        member.room.last_message = max(member.room.last_message, last_message)
-        session = self._sessions.open(member)
-        self._carry(session)
-        return session
-
-    def _reach(self, message: protocol.Reach) -> Session:
-        try:
-            grants = authorize_line(
-                self._settings, message.token, message.name, revoked=self._office.revocations
-            )
-        except InvalidNameError as error:
-            raise RefusedError("bad-message", str(error)) from error
-        except TokenError as error:
-            log.info("line refused", code=error.code, why=str(error), remote=self._request.remote)
-            raise RefusedError(error.code, str(error)) from error
-        if why := self._directory.refusal():
-            raise RefusedError("server-full", why)
-        exchange = self._request.app[EXCHANGE]
-        line = exchange.open(grants)
-        session = self._sessions.open(line)
-        self._carry(session)
-        return session
-
-    def _resume(self, message: protocol.Resume) -> Session:
-        session = self._sessions.find(message.session)
-        if session is None:
-            self._metrics.reconnects.labels("gone").inc()
-            raise RefusedError("gone", "The session has ended; please join again.")
-        self._greeting = self._sessions.resume(session, message.ack)
-        self._sent_seq = session.log.acknowledged
-        self._carry(session)
-        log.info("resumed", snapshot=session.log.stale)
-        return session
-
-    def _carry(self, session: Session) -> None:
+        entered = await Entrance(app, remote, self._receive, self._send).enter(message)
+        if entered is None:
+            return None
+        session, self._early, self._greeting = entered.session, entered.early, entered.resumed
         # In the log from now on: this task ends with the connection.
         structlog.contextvars.bind_contextvars(
             room=session.party.place, participant=session.party.id, session=session.id
         )
         self._context = contextvars.copy_context()
         self._session = session
+        self._sent_seq = session.log.acknowledged
         self._backlog_seq = session.log.last_seq
         self._sessions.attach(session, self)
         self._write_soon()
+        if entered.resumed is not None:
+            log.info("resumed", snapshot=session.log.stale)
+        return session
 
     async def _refuse(self, error: RefusedError) -> None:
         try:

@@ -27,11 +27,15 @@ from signaling.calls.switchboard import (
 )
 from signaling.members import LeaveReason, RefusedError
 from signaling.store.calls import CalledRecord, CallLog, CallRecord
+from signaling.store.interface import StoreError
 from signaling.tokens import LineGrants
 
 RINGS_PER_SECOND = 1 / 20
 RING_BURST = 6.0
 """People that one person may ring: enough to gather a team, too few to wake the whole house again and again."""
+BUSY_PER_SECOND = 1.0
+BUSY_BURST = 10.0
+"""Changes of `busy` by one line: each is told to everybody who may see the person."""
 MAX_RINGERS = 10_000
 """People whose ringing is counted."""
 MAX_LINES = 10_000
@@ -68,6 +72,7 @@ class Line:
         """Ends the session of this line."""
         self.granted: Callable[[], None] = lambda: None
         """Called by nobody: what a line may do does not change."""
+        self.busy_changes = TokenBucket(BUSY_PER_SECOND, BUSY_BURST)
         self._exchange = exchange
 
     def may_call(self, person: str) -> bool:
@@ -175,6 +180,11 @@ class Exchange:
                 case protocol.HangUp(call=call_id):
                     self._tell(board.hang_up(line.id, call_id, now=now))
                 case protocol.SetBusy():
+                    if not line.busy_changes.take(now=now):
+                        raise RefusedError(
+                            "rate-limited", "Too many changes at once; wait a moment.",
+                            retry_after=line.busy_changes.wait(now=now),
+                        )
                     self._tell(board.set_busy(line.id, command.busy))
                 case protocol.CallHistory():
                     return self._history(line, command)
@@ -207,7 +217,11 @@ class Exchange:
     async def _history(self, line: Line, command: protocol.CallHistory) -> protocol.Reply:
         before = math.inf if command.before is None else command.before
         limit = min(max(1, command.limit), MAX_PAGE)
-        calls, more = await self._log.of(line.person, before=before, limit=limit)
+        try:
+            calls, more = await self._log.of(line.person, before=before, limit=limit)
+        except StoreError as error:
+            log.error("the calls of before cannot be read", why=str(error))
+            raise RefusedError("unavailable", "The calls of before cannot be read now; try again later.") from error
         return protocol.Reply(re=command.id, calls=tuple(_seen_by(line.person, call) for call in calls), more=more)
 
     # --- telling the devices ------------------------------------------------------------------------------

@@ -145,7 +145,8 @@ class Webhooks:
                             continue
                         if len(under_way) >= AT_ONCE:
                             break
-                        if (due_in := waiting.due - self._clock()) > 0:
+                        due_in = waiting.due - self._clock()
+                        if 0 < due_in <= RETRY_SECONDS[-1]:  # else the clock was set back
                             wait = min(wait, due_in)
                             break
                         task = asyncio.create_task(self._deliver(waiting, http, signer), name="webhook")

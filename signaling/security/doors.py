@@ -22,7 +22,7 @@ class Doors:
         self.connections = AddressThrottle(20.0, 200.0)
         """WebSockets of one address: whoever loses the connection tries some ten times a minute."""
         self.joins_of_token = Throttle(5.0, 100.0)
-        """Joins with one token, which may be an invitation for a whole class."""
+        """Joins and lines with one token, which may be an invitation for a whole class."""
         self.joins_of_room = Throttle(50.0, 300.0)
         """Joins into one room."""
         self.whip = AddressThrottle(20.0, 200.0)
@@ -33,13 +33,16 @@ class Doors:
         """API requests of one administrator."""
         self._outside: Counter[str] = Counter()
 
-    def refuse_join(self, token: str, room: str, *, now: float) -> tuple[str, float] | None:
-        """Count an attempt to join; when it is one too many, by which rule, and the seconds to wait."""
+    def refuse_join(self, token: str, room: str | None, *, now: float) -> tuple[str, float] | None:
+        """Count an attempt to join a room, or with None to be reachable.
+
+        When it is one too many: by which rule, and the seconds to wait.
+        """
         if token:
             wait = self.joins_of_token.wait(hashlib.sha256(token.encode()).hexdigest(), now=now)
             if wait > 0:
                 return "join-token", wait
-        wait = self.joins_of_room.wait(room, now=now)
+        wait = 0.0 if room is None else self.joins_of_room.wait(room, now=now)
         return ("join-room", wait) if wait > 0 else None
 
     @contextmanager

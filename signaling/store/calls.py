@@ -113,23 +113,6 @@ def _forget(sql: sqlite3.Connection, *, before: float) -> None:
     sql.execute("DELETE FROM calls WHERE began < ?", (before,))
 
 
-def calls_of(sql: sqlite3.Connection, person: str) -> list[CallRecord]:
-    """All that is stored about a person's calls, oldest first."""
-    query = (
-        f"SELECT {_COLUMNS} FROM calls WHERE caller = :person "  # noqa: S608 - a constant
-        "OR id IN (SELECT call FROM called WHERE person = :person) ORDER BY began"
-    )
-    return [_with_people(sql, row) for row in sql.execute(query, {"person": person}).fetchall()]
-
-
-def erase_calls_of(sql: sqlite3.Connection, person: str) -> int:
-    """Delete the calls of a person; how many."""
-    calls = [call.id for call in calls_of(sql, person)]
-    sql.executemany("DELETE FROM called WHERE call = ?", [(call,) for call in calls])
-    sql.executemany("DELETE FROM calls WHERE id = ?", [(call,) for call in calls])
-    return len(calls)
-
-
 def _with_people(sql: sqlite3.Connection, row: tuple[str, str, str, float, float, float]) -> CallRecord:
     call, caller, caller_name, began, answered, ended = row
     people = sql.execute("SELECT person, name, state FROM called WHERE call = ?", (call,)).fetchall()

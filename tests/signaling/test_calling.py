@@ -10,7 +10,8 @@ import pytest
 from conftest import SECRET, Guest, Serve, Service
 
 from rtc.client import CallError, reachable
-from signaling.calls.exchange import RING_BURST
+from signaling.calls.exchange import BUSY_BURST, RING_BURST
+from signaling.keys import DATABASE
 from signaling.server import Stop, drain
 from signaling.tokens import Grants, LineGrants, issue, issue_line
 
@@ -115,6 +116,21 @@ async def test_who_rings_too_often_has_to_wait(serve: Serve) -> None:
     again = await reach(service, "Ann")
     for device in (ann, again):
         assert (await device.command("ring", people=["bo"]))["code"] == "rate-limited"
+
+
+async def test_who_is_busy_and_free_in_turn_too_often_has_to_wait(serve: Serve) -> None:
+    service = await serve()
+    bo = await reach(service, "Bo")
+    answers = [await bo.command("set-busy", busy=number % 2 == 0) for number in range(int(BUSY_BURST) + 1)]
+    assert [answer.get("code") for answer in answers] == [None] * int(BUSY_BURST) + ["rate-limited"]
+    assert answers[-1]["retryAfter"] > 0
+
+
+async def test_a_log_that_cannot_be_read_is_said_to_be_so(serve: Serve) -> None:
+    service = await serve()
+    bo = await reach(service, "Bo")
+    await service.app[DATABASE].write(lambda sql: sql.execute("DROP TABLE called"))
+    assert (await bo.command("call-history"))["code"] == "unavailable"
 
 
 async def test_only_those_whom_the_token_names_are_seen_and_called(serve: Serve) -> None:

@@ -13,7 +13,7 @@ from signaling.keys import DOORS
 from signaling.security import doors
 from signaling.security.doors import Doors
 from signaling.security.throttle import AddressThrottle, Throttle
-from signaling.tokens import Admin, Grants, issue, issue_admin
+from signaling.tokens import Admin, Grants, LineGrants, issue, issue_admin, issue_line
 
 STRANGER = {"X-Forwarded-For": "192.0.2.7"}
 
@@ -40,6 +40,17 @@ async def test_an_address_that_connects_too_often_waits_and_others_do_not(serve:
     for _ in range(20):
         await service.connect()  # this machine
     assert 'clarion_rate_limited_total{rule="connections"} 1.0' in await metrics(service)
+
+
+async def test_a_token_that_makes_reachable_too_often_waits(serve: Serve) -> None:
+    service = await serve(secret=SECRET)
+    service.app[DOORS].joins_of_token = Throttle(0.1, 2.0)
+    token = issue_line(SECRET, LineGrants("dan", "Dan"), ttl=60)
+    for _ in range(2):
+        line = await service.connect()
+        await line.send(type="reach", name="Dan", token=token)
+        await line.receive_type("reachable")
+    assert (await service.refusal(type="reach", name="Dan", token=token))["code"] == "rate-limited"
 
 
 async def test_a_token_and_a_room_that_are_joined_too_often_wait(serve: Serve) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import SECRET, Guest, Serve, Service, eventually
 
-from signaling.tokens import Grants, issue
+from signaling.tokens import Admin, Grants, issue, issue_admin
 
 
 def token(identity: str, **grants: Any) -> str:
@@ -208,6 +208,18 @@ async def test_who_says_too_much_while_waiting_is_sent_away(serve: Serve) -> Non
     for number in range(20):
         await bob.send(type="ping", id=number + 1)
     assert (await bob.until("error"))["code"] == "too-large"
+
+
+async def test_a_token_that_is_taken_back_while_its_bearer_waits_opens_nothing(serve: Serve) -> None:
+    service = await serve(secret=SECRET)
+    host = await service.join(token=token("ann", room_admin=True))
+    await host.command("set-room", lobby=True)
+    invitation = token("bob")
+    bob = await knock(service, "Bob", token=invitation)
+    root = {"Authorization": "Bearer " + issue_admin(SECRET, Admin("root"), ttl=60)}
+    await service.client.post("/api/v1/revocations", json={"token": invitation}, headers=root)
+    await host.send(type="admit", id=9, waiter=None)
+    assert (await bob.receive_type("error"))["code"] == "unauthorized"
 
 
 async def test_without_tokens_who_waits_longest_takes_over_an_abandoned_room(serve: Serve) -> None:

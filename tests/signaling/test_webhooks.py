@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from standardwebhooks import Webhook
 
 from signaling.config import ConfigError, load
 from signaling.governance import webhooks
+from signaling.governance.facts import Fact
 from signaling.governance.webhooks import GIVE_UP_SECONDS, RETRY_SECONDS, next_wait
 from signaling.keys import OFFICE
 from signaling.store import outbox
@@ -118,6 +120,17 @@ async def test_a_receiver_that_fails_gets_the_same_again_and_in_order_and_other_
         assert [event["event"] for event in receiver.got if event["room"]["name"] == room] == VISIT
     hall = [event["id"] for event in receiver.got if event["room"]["name"] == "hall"]
     assert receiver.attempts.count(hall[0]) == 4
+
+
+async def test_a_clock_that_is_set_back_by_a_day_holds_up_no_webhook(
+    serve: Serve, receive: Callable[[], Awaitable[Receiver]]
+) -> None:
+    receiver = await receive()
+    service = await serve(webhook_urls=receiver.url, webhook_secret=SECRET)
+    office = service.app[OFFICE]
+    tomorrow = time.time() + 86400
+    office.webhooks.keep(Fact("room_started", tomorrow, "hall", "sid"))
+    assert await receiver.until(1) == ["room_started"]
 
 
 async def test_a_receiver_that_hangs_holds_up_nobody_else(
