@@ -84,6 +84,11 @@ class ReportedPath:
             self._first = number if self._first is None else self._first
 
     @property
+    def is_clean(self) -> bool:
+        """Whether nothing that the receiver has said speaks of loss."""
+        return not self._reported and not self._asked and (self._told is None or not self._told[0])
+
+    @property
     def tells(self) -> bool:
         """Whether the receiver says itself what it sees: then only that counts, when it comes."""
         return self._told is not None

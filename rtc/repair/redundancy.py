@@ -168,10 +168,10 @@ class ProtectionController:
 
     def reported(self, loss: float, burst: float, *, now: float) -> bool:
         """Take what was measured over WINDOW_PACKETS: share lost, mean lost in a row. True when protection changed."""
-        if loss == 0 and self._is_clean:
+        if loss == 0 and self.is_clean:
             self._last = now
             return False
-        passed = 0.0 if self._first is None else max(0.0, now - self._last)
+        passed = 0.0 if self._first is None else min(max(0.0, now - self._last), WINDOW_SECONDS)
         self._last = now
         copies = self._copies_of_late(now)
         path = _path_loss(loss, self._memory, copies)
@@ -189,7 +189,7 @@ class ProtectionController:
         )
 
     @property
-    def _is_clean(self) -> bool:
+    def is_clean(self) -> bool:
         """Whether nothing was ever lost lately, so that a report of no loss changes nothing."""
         return self._first is not None and self.loss == self._losses == 0 and self.protection == NONE
 

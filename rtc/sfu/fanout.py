@@ -327,6 +327,7 @@ class Fanout:
             del self.waiting[slot]
             slot.start_on(self)
             slot.begun = True
+            slot.outlet.hurry()
             timestamp = slot.last_timestamp
             if slot.last_time is not None:
                 passed = self._sampled(packet.timestamp, now) - slot.last_time

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 MAX_ENCODINGS = 4
 """Simulcast encodings taken of one m-line; browsers send three at most."""
 
-LISTENER_SECONDS = 0.2
-"""How often a peer that sends no media is looked after: its reports are a second apart, its silence lasts seven."""
+WATCHER_SECONDS = 0.2
+"""How often a peer is looked after that sends no video. Who only listens, and loses nothing, need not be until its
+reports are due: they are a second apart, and its silence lasts seven."""
 
 PROBED_PACKETS = 20
 """Packets of which probes are made: the newest, so that what was lost of them need not be asked for."""
@@ -75,13 +76,13 @@ class Peer:
         """What it was last told of its video slots."""
         self._room = room
         self._port = port
+        self.watches_video = False
+        """Whether it has slots for video."""
         self.downlink = Downlink()
-        self._outlet = Outlet(downlink=self.downlink)
+        self._outlet = Outlet(downlink=self.downlink, hurry=self._hurry)
         self._link: Link | None = None
         self._past = MediaCounts()
         self._next_judgement = 0.0
-        self.next_tick = 0.0
-        """When it is to be looked after again."""
         self._closed = False
         # Without GCM a packet costs twice as much; who does not have it fails once and comes back.
         self._gcm_only = not any_srtp
@@ -238,6 +239,8 @@ class Peer:
         data = row[: inbox.lengths[i]]
         if is_rtcp:
             self._reports.receive(data, now=now)
+            if not self._reports.is_calm:
+                self._room.agenda.hurry(self, now + WATCHER_SECONDS)
             return
         received = self._intake.receive(data, now=now)
         if received is None:
@@ -268,15 +271,21 @@ class Peer:
             source, forwarded=self._room.forwards(source), now=now
         )
 
-    def tick(self, now: float) -> None:
-        """Periodic work (the room calls this, from `next_tick` on)."""
-        self.next_tick = now if self._intake.sources else now + LISTENER_SECONDS
+    def tick(self, now: float) -> float:
+        """Periodic work (the room calls this when it is time); returns when there will be more."""
+        next_tick = now + WATCHER_SECONDS
         if self._link is not None:
             self._link.tick(now)
             if self._link.state in ("connected", "disconnected"):
                 self._reports.tick(now)
-                self._judge_downlink(now)
+                if self.watches_video:
+                    self._judge_downlink(now)
                 self._judge_path(now)
+                if any(source.kind == "video" for source in self.sources):
+                    next_tick = now
+                elif self._reports.is_calm:
+                    next_tick = self._reports.next
+        return next_tick
 
     def _judge_downlink(self, now: float) -> None:
         """See what the path to here carries of video; where that is too little, whether more would fit by now."""
@@ -343,7 +352,7 @@ class Peer:
             if old.state == "failed" and not old.negotiated_srtp:
                 self._gcm_only = False
             self._port.retire(old)
-            self._outlet = Outlet(downlink=self.downlink)
+            self._outlet = Outlet(downlink=self.downlink, hurry=self._hurry)
         active = answer_setup(offer) == "active"
         self._link = Link(
             self._port, self, self._outlet, active=active, gcm_only=active and self._gcm_only,
@@ -381,6 +390,7 @@ class Peer:
         self._drop_slots([slot for slot in self.slots.values() if kept.get(slot.mid) is not slot])
         self.slots.clear()
         self.slots.update(kept)
+        self.watches_video = any(slot.kind == "video" for slot in kept.values())
         self._port.unregister(self, ssrcs=self._intake.ssrcs)
         for source in self._intake.configure(published):
             _add_source(self._past, source)
@@ -401,6 +411,9 @@ class Peer:
             slot.listen_to(None)
             self._past.packets_out[slot.kind] += slot.packets
             self._past.bytes_out[slot.kind] += slot.octets
+
+    def _hurry(self) -> None:
+        self._room.agenda.hurry(self, 0.0)
 
     def _send_rtcp(self, compound: bytes) -> None:
         if self._link is not None:

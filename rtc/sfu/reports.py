@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from rtc.repair import playout
 from rtc.repair.redundancy import HEADER_BYTES, NONE, WINDOW_PACKETS
@@ -17,6 +17,7 @@ from .downlink import Downlink
 from .intake import Intake
 from .round_trip import RoundTrip
 from .sender import Sender
+from .sender_reports import SenderReports
 from .slot import Slot
 from .source import Source
 from .uplink import Uplink
@@ -47,9 +48,6 @@ PLAYOUT_STEP_SECONDS = 0.01
 MAX_BLOCKS = 31
 """Report blocks in one packet: its count has five bits."""
 
-SLOTS_A_COMPOUND = 12
-"""Sender reports in one datagram, so that with descriptions it stays below 1,200 bytes."""
-
 
 class Reports:
     """Reads a peer's RTCP, writes ours."""
@@ -72,15 +70,27 @@ class Reports:
         self._sender = sender
         self._drops = drops
         self._cname = cname
-        self._wall_offset = wall_offset
+        self._sender_reports = SenderReports(cname, wall_offset)
         self._send = send
         self._look_after = look_after
-        self._next: float | None = None
+        self._begun = False
+        self.next = 0.0
+        """When the next periodic reports are due."""
 
     @property
     def rtt(self) -> float | None:
         """Round trip to the peer in seconds, None until measured."""
         return self._round_trip.seconds
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing is to be done for this peer until `next`: it only listens, and has lost nothing lately."""
+        if self._intake.sources:
+            return False
+        for slot in self._slots.values():  # noqa: SIM110  a generator would take three times as long
+            if slot.kind != "audio" or not _is_clean(slot):
+                return False
+        return True
 
     def receive(self, data: memoryview, *, now: float) -> None:
         """Take a compound packet from the peer."""
@@ -91,10 +101,10 @@ class Reports:
             return
         by_ssrc = {slot.ssrc: slot for slot in self._slots.values()}
         for packet in packets:
-            if isinstance(packet, rtcp.SenderReport):
-                self._sender_report(packet, now)
+            if isinstance(packet, rtcp.ReceiverReport):
                 self._report_blocks(packet.reports, by_ssrc, now)
-            elif isinstance(packet, rtcp.ReceiverReport):
+            elif isinstance(packet, rtcp.SenderReport):
+                self._sender_report(packet, now)
                 self._report_blocks(packet.reports, by_ssrc, now)
             elif isinstance(packet, rtcp.ExtendedReport):
                 self._round_trip.receive(packet, now=now)
@@ -133,33 +143,48 @@ class Reports:
 
     def tick(self, now: float) -> None:
         """Send the periodic reports, and what the publisher is to know of its path, when they are due."""
-        video = [s for s in self._intake.sources.values() if s.kind == "video" and s.ssrc is not None]
-        told = self._uplink.due(self.ssrc, video, now=now)
-        if told:
-            self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), *told]))
-        begun = [slot for slot in self._slots.values() if slot.begun]
+        sources = self._intake.sources.values()
+        if sources:
+            video = [s for s in sources if s.kind == "video" and s.ssrc is not None]
+            told = self._uplink.due(self.ssrc, video, now=now)
+            if told:
+                self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), *told]))
+        slots = self._slots.values()
+        begun = [slot for slot in slots if slot.begun]
         if begun:
             # What a slot carries now has another clock: until its report comes, sound and picture may be apart.
             for slot in begun:
                 slot.begun = False
-            for compound in self._slot_compounds(begun, now):
-                self._send(rtcp.serialize(compound))
-        if self._next is None:
-            self._next = now + FIRST_SECONDS
-        if now < self._next:
+            for compound in self._sender_reports.compounds(begun, now=now):
+                self._send(compound)
+        if not self._begun:
+            self._begun = True
+            self.next = now + FIRST_SECONDS
+        if now < self.next:
             return
-        protections = [source.protection.protection for source in self._intake.sources.values()]
-        protections += [slot.protection for slot in self._slots.values()]
+        protections = [source.protection.protection for source in sources]
+        protections += [slot.protection for slot in slots if slot.protection is not NONE]
         lossy = any(protection != NONE for protection in protections)
-        self._next = now + (LOSSY_INTERVAL_SECONDS if lossy else INTERVAL_SECONDS)
+        self.next = now + (LOSSY_INTERVAL_SECONDS if lossy else INTERVAL_SECONDS)
+        copies = max((protection.copies for protection in protections), default=1)
         for compound in self._compounds(now):
-            for _ in range(max((protection.copies for protection in protections), default=1)):
-                self._send(rtcp.serialize(compound))
+            for _ in range(copies):
+                self._send(compound)
 
     def _ask(self, feedback: rtcp.RtcpPacket) -> None:
         self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), feedback]))
 
-    def _compounds(self, now: float) -> Iterable[list[rtcp.RtcpPacket]]:
+    def _compounds(self, now: float) -> Iterator[bytes]:
+        sender_reports = list(self._sender_reports.compounds(self._slots.values(), now=now))
+        # An empty receiver report adds nothing to sender reports.
+        if self._intake.sources or self._round_trip.owes_answer or not sender_reports:
+            first = self._receiver_report(now)
+            if len(first) > 2 or not sender_reports:
+                yield rtcp.serialize(first)
+        yield from sender_reports
+
+    def _receiver_report(self, now: float) -> list[rtcp.RtcpPacket]:
+        """What arrives here, what is asked for, and times for the round trip."""
         told = now + self._round_trip.untold
         received = [
             s.reception.report(now=told, ceiling=1.0 if s.copies else MAX_LOSS_TOLD[s.kind])
@@ -179,35 +204,7 @@ class Reports:
         ]
         if blocks or self._round_trip.owes_answer:
             first.append(self._round_trip.report(now=now))
-        compounds = list(self._slot_compounds(self._slots.values(), now))
-        if len(first) > 2 or blocks or not compounds:  # an empty receiver report adds nothing to sender reports
-            yield first
-        yield from compounds
-
-    def _slot_compounds(self, slots: Iterable[Slot], now: float) -> Iterable[list[rtcp.RtcpPacket]]:
-        reports = [report for report in (self._report_slot(slot, now) for slot in slots) if report]
-        for at in range(0, len(reports), SLOTS_A_COMPOUND):
-            some = reports[at : at + SLOTS_A_COMPOUND]
-            # One chunk a packet: stock aiortc misreads a second one.
-            names = [rtcp.SourceDescription(((report.ssrc, self._cname),)) for report in some]
-            yield [*some, *names]
-
-    def _report_slot(self, slot: Slot, now: float) -> rtcp.SenderReport | None:
-        source = slot.source
-        leg = None if source is None else source.fanout.leg(slot)
-        if source is None or leg is None:
-            return None
-        timestamp = source.clock.timestamp_at(now)
-        if timestamp is None:
-            return None
-        packets, octets = source.fanout.sent(leg)
-        return rtcp.SenderReport(
-            slot.ssrc,
-            rtcp.ntp_from_seconds(now + self._wall_offset),
-            source.fanout.outgoing_timestamp(leg, timestamp),
-            packets & 0xFFFFFFFF,
-            octets & 0xFFFFFFFF,
-        )
+        return first
 
     def _sender_report(self, packet: rtcp.SenderReport, now: float) -> None:
         source = self._intake.by_ssrc(packet.ssrc)
@@ -275,14 +272,17 @@ class Reports:
 
     def hurry(self) -> None:
         """Send the next reports at once: they tell of a change."""
-        self._next = None if self._next is None else 0.0
+        self.next = 0.0
 
     def judge(self, now: float) -> None:
         """Give each slot the redundancy that the path to this peer needs."""
+        if self.is_calm:
+            self._round_trip.judge(0.0)
+            return
         for slot in self._slots.values():
             if slot.kind == "video":
                 self._protect_video(slot, now)
-            elif not slot.path.tells:
+            elif not slot.path.tells and not _is_clean(slot):
                 self._protect(slot, now)
         losses = [source.loss for source in self._intake.sources.values()]
         losses += [slot.copies.path_loss for slot in self._slots.values()]
@@ -322,3 +322,8 @@ class Reports:
         if slot is not None and slot.source is not None and slot.kind == "video":
             slot.source.keyframes.want()
             self._look_after(slot.source)
+
+
+def _is_clean(slot: Slot) -> bool:
+    """Whether nothing of this slot was lost lately, so that nothing changes until a report says otherwise."""
+    return slot.path.is_clean and slot.controller.is_clean

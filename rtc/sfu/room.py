@@ -8,6 +8,7 @@ from typing import Protocol
 
 from rtc.repair.speakers import Speakers
 
+from .agenda import Agenda
 from .assignment import assign
 from .channels import Channels
 from .intake import Received
@@ -23,6 +24,9 @@ SPEAKERS_SECONDS = 0.1
 
 SELECTION_SECONDS = 0.25
 """How often the encodings that listeners receive are chosen anew."""
+
+FAULT_SECONDS = 1.0
+"""A peer that could not be looked after, through a fault of ours, is tried again after this long."""
 
 UPCOMING_SECONDS = 3.0
 """A key frame that only makes a picture better or smaller is asked for this often, as long as it does not come."""
@@ -60,6 +64,8 @@ class Room:
         self.name = name
         self.peers: dict[str, Peer] = {}
         self.publications: dict[str, Publication] = {}
+        self.agenda: Agenda[Peer] = Agenda()
+        """When each peer is to be looked after."""
         self.speakers = Speakers()
         self.channels = Channels(port.now)
         self._port = port
@@ -85,6 +91,7 @@ class Room:
             can_publish=can_publish, can_subscribe=can_subscribe, any_srtp=any_srtp, sends_copies=sends_copies,
         )
         self.peers[peer_id] = peer
+        self.agenda.put(peer, 0.0)
         return peer
 
     def publish(self, publication: Publication) -> None:
@@ -128,6 +135,7 @@ class Room:
         """Take a peer and all that it publishes out of the room."""
         if self.peers.pop(peer.id, None) is None:
             return
+        self.agenda.remove(peer)
         self.withdraw(peer)
         self.channels.remove(peer.id)
         self.assign_all()
@@ -181,18 +189,20 @@ class Room:
 
     def tick(self, now: float) -> None:
         """Periodic work: judge who speaks, report to the peers, notice who is gone."""
-        for peer in list(self.peers.values()):
-            if now < peer.next_tick:
-                continue
+        for peer in self.agenda.due(now=now):
             try:
-                peer.tick(now)
+                next_tick = peer.tick(now)
             except Exception as fault:
+                next_tick = now + FAULT_SECONDS
                 self._port.report_fault(fault)
+            if self.peers.get(peer.id) is peer:
+                self.agenda.put(peer, next_tick)
         if now >= self._next_selection:
             self._next_selection = now + SELECTION_SECONDS
             ladders: dict[tuple[str, int | None], Ladder] = {}
             for peer in self.peers.values():
-                self._select(peer, now, ladders)
+                if peer.qualities or peer.watches_video:
+                    self._select(peer, now, ladders)
             for publication in self.publications.values():
                 if len(publication.encodings) > 1:
                     self._ask(publication, now)
@@ -322,14 +332,14 @@ class Room:
                 yield publication.id
 
     def _by_speech(self, levels: dict[str, int]) -> tuple[str, ...]:
-        """Peers by when they last spoke, latest first; of those who speak now, by `levels`, the louder, or the earlier.
+        """Who publishes, by when they last spoke, latest first; of those who speak now the louder, or the earlier.
 
         Those who never spoke stand as they came.
         """
-        latest: dict[str, float] = dict.fromkeys(self.peers, float("-inf"))
+        latest: dict[str, float] = {}
         for publication in self.publications.values():
             spoke = self.speakers.last_spoke(publication.id)
-            latest[publication.peer_id] = max(latest[publication.peer_id], spoke)
+            latest[publication.peer_id] = max(latest.get(publication.peer_id, spoke), spoke)
         before = [peer_id for peer_id in self._order if peer_id in latest]
         order = sorted(dict.fromkeys([*before, *latest]), key=lambda peer_id: -latest[peer_id])
         for start in range(1, len(levels)):

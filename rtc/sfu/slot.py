@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,8 @@ class Outlet:
     """Numbers and paces video for receivers with transport-wide feedback."""
     held: int = 0
     """Packets that leave later: what comes after them must not overtake them."""
+    hurry: Callable[[], None] = field(default=lambda: None)
+    """Lets its peer be looked after at once."""
 
     @property
     def open(self) -> bool:
@@ -215,7 +217,8 @@ class Slot:
         leg = None if self.source is None else self.source.fanout.leg(self)
         if self.source is None or leg is None:
             return self.last_sequence - self.packets
-        return leg.outgoing(self.source.fanout.highest) - self.sent()[0]
+        fanout = self.source.fanout
+        return leg.last_outgoing(fanout.highest) - fanout.sent(leg)[0]
 
     def payload_type(self, codec: str) -> int | None:
         """Payload type for a codec key, None when this listener cannot decode it."""
@@ -292,6 +295,9 @@ class Leg:
 
     def at(self, sequence: int) -> Segment | None:
         """How it numbered this packet of the source; None when that is forgotten."""
+        segment = self.segments[-1]
+        if sequence >= segment.first:
+            return segment
         return next((segment for segment in reversed(self.segments) if sequence >= segment.first), None)
 
     def outgoing(self, sequence: int) -> int:

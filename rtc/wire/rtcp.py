@@ -39,6 +39,7 @@ __all__ = [
     "TransportFeedback",
     "middle32",
     "ntp_from_seconds",
+    "pack_sender_report",
     "parse_compound",
     "seconds_from_ntp",
     "serialize",
@@ -55,6 +56,7 @@ _RRTR, _DLRR = 4, 5  # block types of XR
 
 _HEADER = Struct("!BBH")
 _SENDER_INFO = Struct("!IQIII")
+_SENDER_REPORT = Struct("!BBHIQIII")
 _REPORT = Struct("!IIIIII")
 _U32 = Struct("!I")
 _U64 = Struct("!Q")
@@ -363,6 +365,16 @@ def serialize(packets: Iterable[RtcpPacket]) -> bytes:
     except error as problem:
         raise ValueError(f"RTCP field out of range: {problem}") from None
     return bytes(out)
+
+
+def pack_sender_report(ssrc: int, ntp: int, rtp_timestamp: int, packet_count: int, octet_count: int) -> bytes:
+    """Return an SR without report blocks, as `SenderReport` serializes, but several times as fast: listeners are many.
+
+    Raises struct.error for a field that does not fit its format.
+    """
+    return _SENDER_REPORT.pack(
+        VERSION << 6, SR, _SENDER_REPORT.size // 4 - 1, ssrc, ntp, rtp_timestamp, packet_count, octet_count
+    )
 
 
 def _parse_packet(packet_type: int, count: int, body: bytes) -> RtcpPacket | None:
