@@ -26,6 +26,7 @@ from .server import CLIENT_HOST, SERVER_HOST, Client, server_process
 
 SOURCES: dict[Kind, str] = {"audio": "microphone", "video": "camera"}
 ANSWER_SECONDS = 20.0
+ACK_SECONDS = 0.25  # for which an acknowledgement waits for more events
 
 
 @dataclass(slots=True)
@@ -36,6 +37,11 @@ class _Session:
     number: int = 0
     replies: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
     reading: asyncio.Task[None] | None = None
+    newest: int = 0
+    """The last event that came."""
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """Whether it is still to be acknowledged."""
+    acknowledging: asyncio.Task[None] | None = None
 
     async def command(self, kind: str, **fields: object) -> dict[str, Any]:
         """Raises RuntimeError when the server refuses."""
@@ -56,8 +62,19 @@ class _Session:
             if waiting is not None and not waiting.done():
                 waiting.set_result(event)
             if event.get("seq"):
-                with contextlib.suppress(ConnectionError):  # it ends, and so does the iteration
-                    await self.socket.send_str(json.dumps({"type": "ack", "seq": event["seq"]}))
+                self.newest = event["seq"]
+                self.arrived.set()
+        if self.acknowledging is not None:
+            self.acknowledging.cancel()
+
+    async def acknowledge(self) -> None:
+        """Acknowledge events a little later, with those after them, as the page does."""
+        while True:
+            await self.arrived.wait()
+            await asyncio.sleep(ACK_SECONDS)
+            self.arrived.clear()
+            with contextlib.suppress(ConnectionError):  # it ends, and so will this
+                await self.socket.send_str(json.dumps({"type": "ack", "seq": self.newest}))
 
 
 class Clarion:
@@ -119,6 +136,7 @@ class Clarion:
         session = _Session(socket)
         self._sessions[id(client)] = session
         session.reading = asyncio.create_task(session.read(), name="signalling of a load client")
+        session.acknowledging = asyncio.create_task(session.acknowledge(), name="acknowledgements of a load client")
         answer = await session.command("offer", sdp=offer)
         for kind, mid, _ in client.ssrcs:
             await session.command("publish", mid=mid, source=SOURCES[kind])

@@ -168,7 +168,7 @@ class ProtectionController:
 
     def reported(self, loss: float, burst: float, *, now: float) -> bool:
         """Take what was measured over WINDOW_PACKETS: share lost, mean lost in a row. True when protection changed."""
-        if loss == 0 and self.is_clean:
+        if loss == 0 and self._first is not None and self.is_clean:
             self._last = now
             return False
         passed = 0.0 if self._first is None else min(max(0.0, now - self._last), WINDOW_SECONDS)
@@ -191,7 +191,7 @@ class ProtectionController:
     @property
     def is_clean(self) -> bool:
         """Whether nothing was ever lost lately, so that a report of no loss changes nothing."""
-        return self._first is not None and self.loss == self._losses == 0 and self.protection == NONE
+        return self.loss == self._losses == 0 and self.protection == NONE
 
     def _note_burst(self, lost: float, stay: float, passed: float) -> None:
         """So many packets more were lost, each datagram of them after another with this probability."""
