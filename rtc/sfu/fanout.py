@@ -84,7 +84,7 @@ class Fanout:
     @property
     def has_newcomers(self) -> bool:
         """Whether somebody waits who sees nothing yet and could start with the next fitting packet."""
-        return any(
+        return bool(self.waiting) and any(
             slot.outlet.open
             and (slot.upcoming is None or slot.upcoming.fanout is not self)
             and (not self._codec or slot.payload_type(self._codec) is not None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from rtc.repair.clock import SenderClock
 from rtc.repair.keyframes import KeyframeCadence
@@ -26,8 +27,7 @@ OPUS = Format("opus")
 """What the blocks of RED must be."""
 
 
-@dataclass(slots=True, frozen=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """What one RTP packet brought."""
 
     source: Source

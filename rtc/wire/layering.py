@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from rtc.wire.errors import WireError
 from rtc.wire.payload import Vp8Descriptor, Vp9Descriptor
@@ -19,8 +20,7 @@ class Level(NamedTuple):
 EVERYTHING = Level(255, 255)
 
 
-@dataclass(slots=True)
-class Layering:
+class Layering(msgspec.Struct, gc=False):
     """What a payload descriptor says of layers. Ids are 0 where the stream has no such layers."""
 
     spatial: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from rtc.wire.errors import WireError
 
@@ -11,8 +11,7 @@ _AV1_SEQUENCE_HEADER = 1  # OBU type
 _VP9_MAX_REFERENCES = 3  # P_DIFF bytes of one picture (RFC 9628 section 4.2)
 
 
-@dataclass(slots=True)
-class Vp8Descriptor:
+class Vp8Descriptor(msgspec.Struct, gc=False):
     """The VP8 payload descriptor (RFC 7741 section 4.2).
 
     A field that the packet lacks is None. Offsets are bytes in the payload, 0 for a field that it lacks;
@@ -60,8 +59,7 @@ class Vp8Descriptor:
         return descriptor
 
 
-@dataclass(slots=True)
-class Vp9Descriptor:
+class Vp9Descriptor(msgspec.Struct, gc=False):
     """The VP9 payload descriptor (RFC 9628 section 4.2).
 
     A field that the packet lacks is None. Offsets are bytes in the payload, 0 for a field that it lacks;

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from struct import Struct, error
 
+import msgspec
+
 from rtc.wire import extensions
 from rtc.wire.errors import WireError
 
@@ -17,8 +19,7 @@ _EXTENSION = Struct("!HH")
 _U32 = Struct("!I")
 
 
-@dataclass(slots=True)
-class RtpHeader:
+class RtpHeader(msgspec.Struct, gc=False):
     """Where things are in an RTP packet. Offsets and lengths are bytes in the packet.
 
     `extension_profile` is 0 without a header extension; `extension_offset` is that of the first element,
