@@ -433,8 +433,9 @@ class Fanout:
                 )
                 row[FIXED_HEADER_LENGTH:size] = block
         else:
-            outbox.buffer[start:end, :FIXED_HEADER_LENGTH] = group.headers(first_byte, marker, is_red)
-            group.number(sender, start, sequence=sequence, timestamp=timestamp)
+            outbox.buffer[start:end, :FIXED_HEADER_LENGTH] = group.headers(
+                first_byte, marker, is_red, sequence=sequence, timestamp=timestamp
+            )
             outbox.buffer[start:end, FIXED_HEADER_LENGTH:size] = np.frombuffer(block, np.uint8)
         layering = packet.layering
         if group.rewrites and layering is not None and layering.picture_id_bits:

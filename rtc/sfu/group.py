@@ -14,7 +14,6 @@ from rtc.wire.rtp import FIXED_HEADER_LENGTH
 
 from .packet import SourcePacket
 from .red import Redundancy
-from .sender import Sender
 from .slot import Leg, Outlet
 from .thinning import Thinning
 
@@ -67,7 +66,7 @@ class Group:
             for leg in legs
         ]
         """Payload types without and with RED, what is added to sequence number and timestamp, and SSRC of each."""
-        self._headers: dict[tuple[int, int, bool], npt.NDArray[np.uint8]] = {}
+        self._headers: dict[tuple[int, int, bool], _Headers] = {}
         self._blocks: dict[tuple[tuple[str, bytes], ...], bytes] = {}
 
     def block(self, packet: SourcePacket) -> bytes:
@@ -85,28 +84,24 @@ class Group:
             self._blocks[packet.extensions] = block
         return block
 
-    def headers(self, first_byte: int, marker: int, is_red: bool) -> npt.NDArray[np.uint8]:
-        """Fixed headers of all legs but for sequence number and timestamp."""
-        rows = self._headers.get((first_byte, marker, is_red))
-        if rows is None:
-            packed = b"".join(
-                _HEADER.pack(
-                    first_byte, marker | ((leg.slot.red_payload_type or 0) if is_red else leg.payload_type),
-                    0, 0, leg.slot.ssrc,
-                )
-                for leg in self.legs
+    def headers(
+        self, first_byte: int, marker: int, is_red: bool, *, sequence: int, timestamp: int
+    ) -> npt.NDArray[np.uint8]:
+        """Fixed headers of all legs, good until the next call."""
+        headers = self._headers.get((first_byte, marker, is_red))
+        if headers is None:
+            packed = (
+                (leg.slot.red_payload_type or 0 if is_red else leg.payload_type, leg.slot.ssrc) for leg in self.legs
             )
-            rows = np.frombuffer(packed, np.uint8).reshape(len(self.legs), FIXED_HEADER_LENGTH)
-            self._headers[first_byte, marker, is_red] = rows
-        return rows
-
-    def number(self, sender: Sender, start: int, *, sequence: int, timestamp: int) -> None:
-        """Write sequence numbers and timestamps of all legs into the rows of the outbox from `start` on."""
-        end = start + len(self.legs)
-        np.add(
-            self.sequence_deltas, np.uint16(sequence & 0xFFFF), out=sender.sequences[start:end], casting="unsafe"
-        )
-        np.add(self.timestamp_deltas, np.uint32(timestamp), out=sender.timestamps[start:end], casting="unsafe")
+            headers = self._headers[first_byte, marker, is_red] = _Headers(
+                b"".join(_HEADER.pack(first_byte, marker | number, 0, 0, ssrc) for number, ssrc in packed)
+            )
+        np.add(self.sequence_deltas, np.uint16(sequence & 0xFFFF), out=headers.scratch)
+        headers.sequences[:] = headers.scratch
+        if timestamp != headers.timestamp:  # the packets of a frame share it
+            headers.timestamp = timestamp
+            headers.timestamps[:] = self.timestamp_deltas + np.uint32(timestamp)
+        return headers.rows
 
     def depart(
         self, rows: Sequence[memoryview], legs: Sequence[Leg], size: int, *, now: float
@@ -139,3 +134,17 @@ class Group:
             rows[:, at] = ids & 0x7F
         if layering.tl0picidx_offset:
             rows[:, payload_offset + layering.tl0picidx_offset] = self.tl0_deltas + np.uint8(layering.tl0picidx)
+
+
+class _Headers:
+    """Fixed headers of all legs, row by row, in which numbers are changed from packet to packet.
+
+    In a place of their own: numpy takes several times as long to add right into rows of the outbox.
+    """
+
+    def __init__(self, packed: bytes) -> None:
+        self.rows = np.frombuffer(bytearray(packed), np.uint8).reshape(-1, FIXED_HEADER_LENGTH)
+        self.sequences = self.rows.view(">u2")[:, 1]
+        self.timestamps = self.rows.view(">u4")[:, 1]
+        self.scratch = np.zeros(len(self.rows), np.uint16)
+        self.timestamp = -1

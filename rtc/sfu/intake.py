@@ -10,18 +10,21 @@ import msgspec
 from rtc.repair.clock import SenderClock
 from rtc.repair.keyframes import KeyframeCadence
 from rtc.wire.errors import WireError
-from rtc.wire.extensions import AUDIO_LEVEL, iterate, unpack_text
+from rtc.wire.extensions import iterate, unpack_text
 from rtc.wire.red import RedBlock, unpack
 from rtc.wire.rtp import RtpHeader, parse_rtp
 
-from .media import Format, PublishedMedia
-from .packet import CARRIED, SourcePacket
+from .media import Format, PublishedMedia, read_extensions
+from .packet import SourcePacket
 from .source import Source
 from .uplink import Uplink
 
 MAX_SSRCS = 64
 """SSRCs learned for one peer; a browser publishing everything with RTX uses about ten."""
 
+
+MAX_READ = 512
+"""Blocks of header extensions remembered for one m-line of audio."""
 
 OPUS = Format("opus")
 """What the blocks of RED must be."""
@@ -48,6 +51,7 @@ class Intake:
         self._clock = SenderClock()
         self.copies = copies
         self._uplink = uplink
+        self._sends_video = False
         self._drops = drops
 
     @property
@@ -59,6 +63,7 @@ class Intake:
         """Take over what the answer agreed on; returns the sources that end, since their m-lines are gone."""
         before, known = self.sources, self._streams
         self._media = {media.mid: media for media in agreed}
+        self._sends_video = any(media.kind == "video" for media in agreed)
         self.sources = {}
         for media in agreed:
             cadence = KeyframeCadence()
@@ -138,30 +143,26 @@ class Intake:
     def _extensions(
         self, header: RtpHeader, data: memoryview, media: PublishedMedia, now: float
     ) -> tuple[tuple[tuple[str, bytes], ...], int | None]:
-        block = data[header.extension_offset : header.extension_offset + header.extension_length]
-        carried = []
-        level = send_time = transport_sequence = None
-        for number, value in iterate(header.extension_profile, block):
-            if number == media.transport_extension and len(value) == 2:
-                transport_sequence = int.from_bytes(value, "big")
-                continue
-            if number == media.send_time_extension and len(value) == 3:
-                send_time = int.from_bytes(value, "big")
-                continue
-            uri = media.carried.get(number)
-            if uri is None or len(value) not in CARRIED[uri]:
-                continue
-            carried.append((uri, value))
-            if uri == AUDIO_LEVEL:
-                level = -(value[0] & 0x7F)
-        if self._uplink is not None and media.kind == "video":
+        block = bytes(data[header.extension_offset : header.extension_offset + header.extension_length])
+        if media.kind == "audio":
+            if self._sends_video and self._uplink is not None:
+                self._uplink.audio(len(data), now=now)
+            # A voice has some hundred levels, and often nothing else that changes.
+            key = header.extension_profile, block
+            known = media.read.get(key)
+            if known is None:
+                if len(media.read) >= MAX_READ:
+                    media.read.clear()
+                read = read_extensions(header.extension_profile, block, media)
+                known = media.read[key] = (read.carried, read.level)
+            return known
+        read = read_extensions(header.extension_profile, block, media)
+        if self._uplink is not None:
             self._uplink.video(
                 len(data), header.ssrc, header.sequence_number,
-                send_time=send_time, transport_sequence=transport_sequence, now=now,
+                send_time=read.send_time, transport_sequence=read.transport_sequence, now=now,
             )
-        elif self._uplink is not None:
-            self._uplink.audio(len(data), now=now)
-        return tuple(carried), level
+        return read.carried, read.level
 
     def _identify(self, header: RtpHeader, data: memoryview) -> tuple[PublishedMedia, Source] | None:
         """Find the m-line of a new SSRC by its MID, without one by a payload type that only one has (RFC 8843 9.2).

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from rtc.wire.extensions import ABS_SEND_TIME, MID, REPAIRED_RID, RID, TRANSPORT_CC
+import msgspec
+
+from rtc.wire.extensions import ABS_SEND_TIME, AUDIO_LEVEL, MID, REPAIRED_RID, RID, TRANSPORT_CC, iterate
 from rtc.wire.sdp import AnsweredMedia, OfferedMedia
 
 from .packet import CARRIED, codec_key
+
+Carried = tuple[tuple[str, bytes], ...]
+"""Header extensions that are passed on: URIs and values."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -39,6 +44,8 @@ class PublishedMedia:
     """Simulcast encodings in the order of the offer (RFC 8853); empty for a single one."""
     ssrcs: tuple[int, ...]
     rtx_ssrcs: dict[int, int]
+    read: dict[tuple[int, bytes], tuple[Carried, int | None]] = field(default_factory=dict)
+    """What was found in blocks of header extensions that have come before: what is carried, and the level."""
 
     @classmethod
     def agree(cls, offered: OfferedMedia, answered: AnsweredMedia) -> PublishedMedia:
@@ -64,3 +71,32 @@ class PublishedMedia:
             ssrcs=offered.ssrcs,
             rtx_ssrcs=dict(offered.rtx_ssrcs),
         )
+
+
+class ReadExtensions(msgspec.Struct, frozen=True, gc=False):
+    """What the header extensions of one packet say."""
+
+    carried: Carried
+    level: int | None
+    """dBov."""
+    send_time: int | None
+    """abs-send-time, 24 bits."""
+    transport_sequence: int | None
+
+
+def read_extensions(profile: int, block: bytes, media: PublishedMedia) -> ReadExtensions:
+    """Read a block of header extensions but for those of a wrong length. Raises WireError for one that overruns."""
+    carried: list[tuple[str, bytes]] = []
+    level = send_time = transport_sequence = None
+    for number, value in iterate(profile, block):
+        if number == media.transport_extension and len(value) == 2:
+            transport_sequence = int.from_bytes(value, "big")
+        elif number == media.send_time_extension and len(value) == 3:
+            send_time = int.from_bytes(value, "big")
+        else:
+            uri = media.carried.get(number)
+            if uri is not None and len(value) in CARRIED[uri]:
+                carried.append((uri, value))
+                if uri == AUDIO_LEVEL:
+                    level = -(value[0] & 0x7F)
+    return ReadExtensions(tuple(carried), level, send_time, transport_sequence)

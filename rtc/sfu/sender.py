@@ -26,8 +26,6 @@ class Sender:
         """Copies sent, beside the packets themselves."""
         self._delayed: list[tuple[float, int, bytes, Outlet, bool]] = []
         self._order = 0
-        self.sequences = outbox.buffer[:, 2:4].view(">u2")[:, 0]
-        self.timestamps = outbox.buffer[:, 4:8].view(">u4")[:, 0]
 
     def reserve(self, rows: int) -> int:
         """First of `rows` free rows, after sending what is there if need be; at most OUTBOX_ROWS."""

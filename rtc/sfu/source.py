@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rtc.bucket import TokenBucket
 from rtc.repair.clock import SenderClock, StreamClock
 from rtc.repair.history import History
 from rtc.repair.keyframes import KeyframeCadence, KeyframeRequester
@@ -97,8 +98,8 @@ class Source:
         self._measured = (0, 0)
         self._frame_ticks = 0
         self._newest_timestamp = 0
-        self._allowance = BURST_SECONDS * MAX_PACKETS_PER_SECOND[kind]
-        self._allowed_at = float("inf")
+        most = MAX_PACKETS_PER_SECOND[kind]
+        self._allowance = TokenBucket(most, BURST_SECONDS * most)
         self._numbering = Numbering()
         self._restarts = 0
         self._former_ssrcs: set[int] = set()
@@ -206,14 +207,8 @@ class Source:
         return self.is_live(now=now) and self.keyframes.due(now=now, rtt=rtt)
 
     def may_take(self, *, now: float) -> bool:
-        """Police the publisher (a token bucket): what it sends is multiplied by its listeners."""
-        most = MAX_PACKETS_PER_SECOND[self.kind]
-        self._allowance = min(self._allowance + max(0.0, now - self._allowed_at) * most, BURST_SECONDS * most)
-        self._allowed_at = now
-        if self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
+        """Police the publisher: what it sends is multiplied by its listeners."""
+        return self._allowance.take(now=now)
 
     def judge(self, *, now: float) -> bool:
         """Look at what the path from the publisher loses, and at the frames; True when it is to protect otherwise."""
