@@ -74,6 +74,8 @@ class LineGrants:
     """Names by id, "" where the issuer of the token gave none."""
     everybody: bool = False
     """Also everybody who is reachable."""
+    token_id: str = field(default="", compare=False)
+    """As in `Grants`."""
 
 
 class _Video(msgspec.Struct, rename="camel"):
@@ -200,6 +202,7 @@ def verify_line(secret: str, token: str, name: str, *, revoked: Container[str] =
         name=participant_name(claims.name or name),
         contacts={person: shown for person, shown in contacts.items() if person not in {EVERYBODY, claims.sub}},
         everybody=EVERYBODY in contacts,
+        token_id=_id_of(claims, token),
     )
 
 

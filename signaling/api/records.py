@@ -13,9 +13,10 @@ from aiohttp import web
 
 from signaling.api.operation import JSON_LINES, Call, Operation
 from signaling.api.rooms import Struct
+from signaling.calls.exchange import Line
 from signaling.governance.facts import Act, Fact, Person
-from signaling.keys import DIRECTORY, METRICS, OFFICE
-from signaling.members import RefusedError
+from signaling.keys import DIRECTORY, EXCHANGE, METRICS, OFFICE
+from signaling.members import Member, RefusedError
 from signaling.store.audit import AuditEntry
 from signaling.store.outbox import Delivery
 from signaling.store.persons import Erased, PersonRecords
@@ -156,9 +157,10 @@ async def revoke(call: Call) -> Revoked:
         member for room in call.app[DIRECTORY].rooms.values() for member in room.members.values()
         if member.grants.token_id == revoked
     ]
-    for member in members:
-        member.dismiss("revoked")
-    return Revoked(revoked, len(members))
+    parties: list[Member | Line] = [*members, *call.app[EXCHANGE].opened_with(revoked)]
+    for party in parties:
+        party.dismiss("revoked")
+    return Revoked(revoked, len(parties))
 
 
 def drain(call: Call) -> Node:

@@ -156,6 +156,10 @@ class Exchange:
         self._tell(self.switchboard.depart(line.id, now=_now()))
         log.info("line closed", line=line.id, reason=reason)
 
+    def opened_with(self, token_id: str) -> list[Line]:
+        """The lines that were opened with a token."""
+        return [line for line in self._lines.values() if line.grants.token_id == token_id]
+
     def close(self) -> None:
         """The server stops."""
         if self._timer:

@@ -13,7 +13,7 @@ from rtc.client import CallError, reachable
 from signaling.calls.exchange import BUSY_BURST, RING_BURST
 from signaling.keys import DATABASE
 from signaling.server import Stop, drain
-from signaling.tokens import Grants, LineGrants, issue, issue_line
+from signaling.tokens import Admin, Grants, LineGrants, issue, issue_admin, issue_line
 
 
 async def reach(service: Service, name: str, **fields: Any) -> Guest:
@@ -131,6 +131,19 @@ async def test_a_log_that_cannot_be_read_is_said_to_be_so(serve: Serve) -> None:
     bo = await reach(service, "Bo")
     await service.app[DATABASE].write(lambda sql: sql.execute("DROP TABLE called"))
     assert (await bo.command("call-history"))["code"] == "unavailable"
+
+
+async def test_a_line_whose_token_is_taken_back_ends_and_rings_no_more(serve: Serve) -> None:
+    service = await serve(secret=SECRET)
+    invitation = token("bo")
+    ann, bo = await reach(service, "x", token=token("ann", "bo")), await reach(service, "x", token=invitation)
+    root = {"Authorization": "Bearer " + issue_admin(SECRET, Admin("root"), ttl=60)}
+    answer = await service.client.post("/api/v1/revocations", json={"token": invitation}, headers=root)
+    assert (await answer.json())["sessions"] == 1
+    assert (await bo.until("closed"))["reason"] == "revoked"
+    assert (await ann.until("contact"))["contact"]["presence"] == "available"
+    assert (await ann.until("contact"))["contact"]["presence"] == "offline"
+    assert (await service.refusal(type="reach", name="x", token=invitation))["code"] == "unauthorized"
 
 
 async def test_only_those_whom_the_token_names_are_seen_and_called(serve: Serve) -> None:
