@@ -73,6 +73,8 @@ class Entrance:
             log.info("join refused", code=error.code, why=str(error), remote=self._remote)
             raise RefusedError(error.code, str(error)) from error
         self._count(message.token, room)
+        if (known := self._known(message.session, room, grants.token_id)) is not None:
+            return known
         place, early = directory.wait(message.name, grants), list[str]()
         if place is not None:
             try:
@@ -87,7 +89,7 @@ class Entrance:
         last_message = await self._app[CHAT].open(room)
         member = directory.join(message.name, grants=grants, kind=message.kind, admitted=place is not None)
         member.room.last_message = max(member.room.last_message, last_message)
-        return Entered(self._sessions.open(member), early=early)
+        return Entered(self._sessions.open(member, message.session), early=early)
 
     def _reach(self, message: protocol.Reach) -> Entered:
         try:
@@ -100,9 +102,11 @@ class Entrance:
             log.info("line refused", code=error.code, why=str(error), remote=self._remote)
             raise RefusedError(error.code, str(error)) from error
         self._count(message.token, None)
+        if (known := self._known(message.session, "", grants.token_id)) is not None:
+            return known
         if why := self._app[DIRECTORY].refusal():
             raise RefusedError("server-full", why)
-        return Entered(self._sessions.open(self._app[EXCHANGE].open(grants)))
+        return Entered(self._sessions.open(self._app[EXCHANGE].open(grants), message.session))
 
     def _resume(self, message: protocol.Resume) -> Entered:
         session = self._sessions.find(message.session)
@@ -110,6 +114,16 @@ class Entrance:
             self._metrics.reconnects.labels("gone").inc()
             raise RefusedError("gone", "The session has ended; please join again.")
         return Entered(session, resumed=self._sessions.resume(session, message.ack))
+
+    def _known(self, secret: str, place: str, token_id: str) -> Entered | None:
+        """The session of somebody who was let in and did not hear of it; None: there is none. Raises RefusedError."""
+        session = self._sessions.find(secret) if secret else None
+        if session is None:
+            return None
+        if (session.party.place, session.party.token_id) != (place, token_id):
+            raise RefusedError("conflict", "This secret is that of another session.")
+        self._sessions.greet_again(session, secret)
+        return Entered(session)
 
     def _count(self, token: str, room: str | None) -> None:
         """Raises RefusedError when too many join with this token, or into this room."""

@@ -132,6 +132,11 @@ class Member:
         return Person(self.identity, self.name, self.id, self.kind)
 
     @property
+    def token_id(self) -> str:
+        """Of the token that this member came with; "" without one."""
+        return self.grants.token_id
+
+    @property
     def place(self) -> str:
         """The room, for the log."""
         return self.room.name

@@ -52,6 +52,10 @@ class Party(Protocol):
     def place(self) -> str:
         """The room, in the log; "" outside of rooms."""
 
+    @property
+    def token_id(self) -> str:
+        """Of the token that it came with; "" without one."""
+
     emit: Callable[[protocol.Event], None]
     dismiss: Callable[[CloseReason], None]
     """Ends the session."""
@@ -144,9 +148,9 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
 
-    def open(self, party: Party) -> Session:
-        """A session for `party`, with its greeting in the log."""
-        secret = secrets.token_urlsafe(32)
+    def open(self, party: Party, secret: str = "") -> Session:
+        """A session for `party`, with its greeting in the log; under a secret of the client's, if it has made one."""
+        secret = secret or secrets.token_urlsafe(32)
         session = self._add(_hash(secret), party, restored=False)
         self.store(session)
         session.emit(party.greeting(secret, self.resume_seconds))
@@ -164,6 +168,11 @@ class Sessions:
     def find(self, secret: str) -> Session | None:
         """The session with this secret, None when it has ended or never was."""
         return self._sessions.get(_hash(secret))
+
+    def greet_again(self, session: Session, secret: str) -> None:
+        """The client has not heard that it was let in."""
+        session.log.renew(session.party.greeting(secret, self.resume_seconds))
+        session.restored = False
 
     def resume(self, session: Session, ack: int) -> protocol.Resumed:
         """Go on behind event `ack`, or with a snapshot where the log does not reach; what to greet the client with."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -34,6 +35,9 @@ ATTEMPT_SECONDS = 15.0
 
 HEAD_START_SECONDS = 1.5
 """A handshake that takes longer gets company: at 50 % loss three of four wait for another SYN, sent late."""
+
+FIRST_ATTEMPTS = 4
+"""Connections that may break before the server has let us in."""
 
 MAX_HANDSHAKES = 5
 """Connections that are opened at a time at most."""
@@ -97,7 +101,7 @@ class Signalling:
         self.restarted = False
         """The server was, or the session had to begin afresh, and its snapshot is still to come: whoever handles that
         resets this."""
-        self._hello = protocol.Message()
+        self._hello: protocol.Join | protocol.Reach = protocol.Reach(name="")
         self._session = ""
         self._next_id = 1
         self._unanswered: dict[int, tuple[protocol.Command, asyncio.Future[protocol.Reply]]] = {}
@@ -114,30 +118,29 @@ class Signalling:
 
         `waiting` is called when a host has to let one in first, which may take any time.
         """
-        hello = protocol.Join(room=room, name=name, token=token, kind="python")
+        hello = protocol.Join(room=room, name=name, token=token, kind="python", session=_new_secret())
         return await self._begin(hello, protocol.Joined, seconds, waiting)
 
     async def reach(self, *, name: str, token: str, seconds: float) -> protocol.Reachable:
         """Connect and be reachable. Raises JoinError."""
-        hello = protocol.Reach(name=name, token=token, kind="python")
+        hello = protocol.Reach(name=name, token=token, kind="python", session=_new_secret())
         return await self._begin(hello, protocol.Reachable, seconds, lambda: None)
 
     async def _begin(
-        self, hello: protocol.Message, expected: type[StandingT], seconds: float, waiting: Callable[[], object]
+        self, hello: protocol.Join | protocol.Reach, expected: type[StandingT], seconds: float,
+        waiting: Callable[[], object],
     ) -> StandingT:
         self._hello = hello
         try:
             async with asyncio.timeout(seconds) as limit:
-                self._socket = await self._open()
-                early = [command for command, _ in self._unanswered.values()]
-                await self._socket.send_str(protocol.encode(hello))
-                for command in early:
-                    await self._send(command)
-                joined = await self._first_message(self._socket)
-                if isinstance(joined, protocol.Waiting):
-                    limit.reschedule(None)
-                    waiting()
-                    joined = await self._first_message(self._socket)
+                for attempt in range(FIRST_ATTEMPTS):
+                    socket = self._socket = await self._open()
+                    try:
+                        joined = await self._greet(socket, hello, limit, waiting)
+                        break
+                    except (aiohttp.ClientError, OSError):
+                        if attempt + 1 == FIRST_ATTEMPTS:
+                            raise
         except TimeoutError:
             raise JoinError("timeout", f"the server at {self.url} did not answer in {seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as problem:
@@ -150,12 +153,28 @@ class Signalling:
             raise JoinError("bad-message", f"{self.url} does not answer as a Clarion server does")
         self._begun(joined)
         self._tasks = [
-            asyncio.create_task(self._run(self._socket), name="signalling"),
+            asyncio.create_task(self._run(socket), name="signalling"),
             asyncio.create_task(self._keep_alive(), name="signalling keep-alive"),
         ]
         for task in self._tasks:
             task.add_done_callback(self._task_done)
         return joined
+
+    async def _greet(
+        self, socket: aiohttp.ClientWebSocketResponse, hello: protocol.Message, limit: asyncio.Timeout,
+        waiting: Callable[[], object],
+    ) -> protocol.ServerMessage | int:
+        """Say hello, with what was asked for before; the answer."""
+        early = [command for command, _ in self._unanswered.values()]
+        await socket.send_str(protocol.encode(hello))
+        for command in early:
+            await socket.send_str(protocol.encode(command))
+        answer = await self._first_message(socket)
+        if isinstance(answer, protocol.Waiting):
+            limit.reschedule(None)
+            waiting()
+            answer = await self._first_message(socket)
+        return answer
 
     def _begun(self, standing: protocol.Joined | protocol.Reachable) -> None:
         self._session = standing.session
@@ -344,6 +363,7 @@ class Signalling:
     def _forget(self, why: str) -> None:
         """The session is no more, and so is what it was asked."""
         self._session = ""
+        self._hello = msgspec.structs.replace(self._hello, session=_new_secret())
         for _, future in self._unanswered.values():
             if not future.done():
                 future.set_exception(CallError("gone", why))
@@ -411,6 +431,11 @@ class Signalling:
         """A fault in a task of ours ends the call instead of leaving it half alive."""
         if not task.cancelled() and task.exception() is not None:
             self._end("internal")
+
+
+def _new_secret() -> str:
+    """For a session: a join that is repeated under it, because the connection broke, is carried out once."""
+    return secrets.token_urlsafe(32)
 
 
 def _reason(problem: BaseException) -> str:

@@ -75,6 +75,11 @@ class Line:
         self.busy_changes = TokenBucket(BUSY_PER_SECOND, BUSY_BURST)
         self._exchange = exchange
 
+    @property
+    def token_id(self) -> str:
+        """Of the token that this line was opened with; "" without one."""
+        return self.grants.token_id
+
     def may_call(self, person: str) -> bool:
         """Whether this line may know of `person` and call them."""
         return person != self.person and (self.grants.everybody or person in self.grants.contacts)
@@ -158,7 +163,7 @@ class Exchange:
 
     def opened_with(self, token_id: str) -> list[Line]:
         """The lines that were opened with a token."""
-        return [line for line in self._lines.values() if line.grants.token_id == token_id]
+        return [line for line in self._lines.values() if line.token_id == token_id]
 
     def close(self) -> None:
         """The server stops."""

@@ -9,6 +9,9 @@ import msgspec
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 """An integer that JavaScript and the database hold exactly."""
 
+NewSecret = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9_-]{32,128})?$")]
+"""The secret of a session, made by the client; or empty: the server makes it."""
+
 MAX_MESSAGE_BYTES = 256 * 1024
 """Longest WebSocket message, bytes: an offer with 60 m-lines of Chromium is about 180 kB."""
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from signaling.protocol.base import Event, Message, Numbered
+from signaling.protocol.base import Event, Message, NewSecret, Numbered
 
 Presence = Literal["available", "busy", "offline"]
 CalledState = Literal["ringing", "accepted", "declined", "busy", "missed", "offline", "cancelled", "left"]
@@ -65,6 +65,8 @@ class Reach(Message, tag="reach"):
     name: str
     token: str = ""
     kind: Literal["web", "python"] = "web"
+    session: NewSecret = ""
+    """As in `join`."""
 
 
 class Ring(Numbered, tag="ring"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from signaling.protocol.base import Event, Message, Numbered
+from signaling.protocol.base import Event, Message, NewSecret, Numbered
 from signaling.protocol.calls import CallView
 from signaling.protocol.governance import Ban, Waiter
 from signaling.protocol.messages import ChatMessage
@@ -50,6 +50,8 @@ class Join(Message, tag="join"):
     name: str
     token: str = ""
     kind: Literal["web", "python"] = "web"
+    session: NewSecret = ""
+    """A secret for the session: joined once more under it, because no answer came, nobody is there twice."""
 
 
 class Resume(Message, tag="resume"):

@@ -253,6 +253,27 @@ async def test_a_command_lost_with_the_connection_is_repeated_under_its_number_a
     await session.signalling.close()
 
 
+async def test_a_join_whose_answer_is_lost_is_repeated_as_the_same_join(fake: FakeServer) -> None:
+    joins: list[server.ClientMessage] = []
+
+    async def breaks(socket: web.WebSocketResponse) -> None:
+        joins.append(await read(socket))
+
+    async def stands(socket: web.WebSocketResponse) -> None:
+        await breaks(socket)
+        await socket.send_str(server.encode(JOINED))
+        await socket.receive()
+
+    fake.handlers = [breaks, breaks, stands]
+    session = Session(fake.url)
+    await session.join()
+    first, second, third = joins
+    assert first == second == third
+    assert isinstance(first, server.Join)
+    assert len(first.session) >= 32
+    await session.signalling.close()
+
+
 async def test_a_snapshot_of_a_restarted_server_whose_clock_was_set_back_is_not_taken_for_a_repetition(
     fake: FakeServer,
 ) -> None:
@@ -310,7 +331,9 @@ async def test_a_session_that_is_gone_fails_what_waits_and_another_begins(fake: 
         await session.signalling.command(lambda number: client.Watch(id=number))
     assert failed.value.code == "gone"
     await session.signalling.command(lambda number: client.Watch(id=number))  # waits for the next session
-    assert repeated == [server.Join(room="r", name="Ada", kind="python")]
+    again = repeated[0]
+    assert isinstance(again, server.Join)
+    assert (again.room, again.name) == ("r", "Ada")
     assert [message.session for message in session.messages if isinstance(message, client.Joined)] == ["another"]
     assert session.signalling.restarted
     await session.signalling.close()

@@ -87,6 +87,16 @@ async def test_a_ring_reaches_a_device_whose_connection_was_away(serve: Serve) -
     assert (await back.command("accept", call=call["id"]))["call"]["room"]
 
 
+async def test_a_line_opened_again_because_no_answer_came_is_one_device(serve: Serve) -> None:
+    service, secret = await serve(), "s" * 32
+    ann = await reach(service, "Ann")
+    await (await reach(service, "Bo", session=secret)).socket.close()
+    bo = await reach(service, "Bo", session=secret)
+    await bo.command("leave")
+    assert (await ann.until("contact"))["contact"]["presence"] == "available"
+    assert (await ann.until("contact"))["contact"]["presence"] == "offline"
+
+
 async def test_an_answer_waits_for_a_caller_whose_connection_was_away(serve: Serve) -> None:
     service = await serve()
     ann, bo = await reach(service, "Ann"), await reach(service, "Bo")

@@ -168,6 +168,15 @@ async def test_after_a_crash_the_room_is_governed_as_before(crash: Crash) -> Non
     assert {"banned", "role_set", "silenced", "room_changed", "token_revoked"} <= set(happened)
 
 
+async def test_a_join_that_the_crash_left_without_an_answer_is_the_same_join_afterwards(crash: Crash) -> None:
+    before, secret = await crash.start(), "s" * 32
+    ann = await before.join("Ann", session=secret)
+    after = await crash.restart(before)
+    again = await after.join("Ann", session=secret)
+    assert again.joined["you"]["id"] == ann.joined["you"]["id"]
+    assert len(after.directory.rooms["hall"].members) == 1
+
+
 async def test_an_act_is_answered_when_a_crash_would_not_undo_it(crash: Crash) -> None:
     service = await crash.start()
     ann, eve = await service.join("Ann"), await service.join("Eve")

@@ -108,6 +108,41 @@ async def test_a_command_repeated_after_a_resume_is_carried_out_once(serve: Serv
     assert service.peer(ann).offers == ["audio:0"]
 
 
+async def test_a_join_repeated_because_no_answer_came_leaves_no_ghost(serve: Serve) -> None:
+    service, secret = await serve(), "s" * 32
+    bob = await service.join("Bob")
+    lost = await service.connect()
+    await lost.send(type="join", room="hall", name="Ann", session=secret)
+    await lost.send(type="offer", id=1, sdp="audio:0")
+    entered = (await bob.receive_type("participant-joined"))["participant"]["id"]
+    await lost.socket.close()
+    assert (await bob.receive_type("participant-changed"))["connected"] is False
+
+    ann = await service.join("Ann", session=secret)
+    assert ann.joined["you"]["id"] == entered
+    assert ann.joined["session"] == secret
+    assert "snapshot" not in ann.joined
+    await ann.send(type="offer", id=1, sdp="audio:0")
+    assert (await ann.receive_type("reply"))["sdp"] == "answer to audio:0"
+    assert len(service.peer(ann).offers) == 1
+    assert (await bob.receive_type("participant-changed"))["connected"] is True
+    resumed = await service.resume(secret, ack=ann.seq)
+    await resumed.receive_type("resumed")
+
+
+@pytest.mark.parametrize(("fields", "code"), [
+    ({"room": "attic"}, "conflict"), ({"session": "short"}, "bad-message"), ({"session": "ü" * 40}, "bad-message"),
+])  # fmt: skip
+async def test_the_secret_of_another_session_opens_no_second_room(
+    serve: Serve, fields: dict[str, str], code: str
+) -> None:
+    service = await serve()
+    ann = await service.join("Ann", session="s" * 32)
+    wanted = {"room": "hall", "name": "Eve", "session": "s" * 32, **fields}
+    assert (await service.refusal(type="join", **wanted))["code"] == code
+    assert (await ann.command("ping"))["type"] == "reply"
+
+
 async def test_a_second_connection_takes_a_living_session_over(serve: Serve) -> None:
     service = await serve()
     ann, bob = await service.join("Ann"), await service.join("Bob")

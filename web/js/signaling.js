@@ -34,6 +34,11 @@ const PATIENCE_ON_CHANGE = 2;
 /** Seconds for which an acknowledgement may wait for more events. */
 const ACK_DELAY = 0.25;
 
+/** For a session: a join repeated under it, because the connection broke, is carried out once. */
+function newSecret() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(32)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 export class SignalingError extends Error {
   /** @param {string} code @param {string} message */
   constructor(code, message) {
@@ -74,7 +79,7 @@ export class Signaling extends EventTarget {
     const url = new URL("/ws", location.href);
     url.protocol = url.protocol.replace("http", "ws");
     this.url = url.href;
-    this.hello = hello;
+    this.hello = { ...hello, session: newSecret() };
   }
 
   start() {
@@ -215,6 +220,7 @@ export class Signaling extends EventTarget {
   #joinAfresh() {
     this.#forget("the session has ended");
     this.#session = "";
+    this.hello.session = newSecret();
     this.#nextId = 1;
     this.#connect();
   }

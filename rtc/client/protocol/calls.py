@@ -51,6 +51,7 @@ class Reach(Message, tag="reach"):
     name: str
     token: str = ""
     kind: str = "web"
+    session: str = ""
 
 
 class Ring(Command, tag="ring"):

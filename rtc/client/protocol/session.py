@@ -24,6 +24,7 @@ class Join(Message, tag="join"):
     name: str
     token: str = ""
     kind: str = "web"
+    session: str = ""
 
 
 class Resume(Message, tag="resume"):
