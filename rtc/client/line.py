@@ -76,6 +76,10 @@ class Line:
         self._me = ""
         self._ended = False
         self._changed = asyncio.Event()
+        self._wants_busy = False
+        self._inside = 0
+        """Calls of this line that we are in."""
+        self._telling: asyncio.Task[None] | None = None
 
     async def rings(self) -> AsyncIterator[Ring]:
         """Each call that rings here, until the line is closed or the server has forgotten it."""
@@ -119,6 +123,7 @@ class Line:
 
     async def set_busy(self, busy: bool) -> None:
         """Do not ring here, or ring again. Raises CallError."""
+        self._wants_busy = busy
         await self._signalling.command(lambda number: protocol.SetBusy(id=number, busy=busy))
 
     async def history(self, *, before: float | None = None, limit: int = 30) -> tuple[CallView, ...]:
@@ -135,6 +140,8 @@ class Line:
                 async with asyncio.timeout(1.0):
                     await self._signalling.command(lambda number: protocol.Leave(id=number))
         await self._signalling.close()
+        if self._telling is not None:
+            await asyncio.wait([self._telling])
 
     # --- inside ---------------------------------------------------------------------------------------------
 
@@ -153,15 +160,25 @@ class Line:
 
     @contextlib.asynccontextmanager
     async def _enter(self, view: CallView) -> AsyncIterator[Call]:
+        self._inside += 1
         try:
             async with join(self._url, view.room, name=self._name, token=view.token) as call:
                 yield call
         finally:
+            self._inside -= 1
             await self._hang_up(view.id)
+            if self._telling is not None:  # the server had forgotten the call, and was told that we are in one
+                await self._tell_busy()
 
     async def _hang_up(self, call: str) -> None:
         with contextlib.suppress(CallError):  # it is over already
             await self._signalling.command(lambda number: protocol.HangUp(id=number, call=call))
+
+    async def _tell_busy(self) -> None:
+        """What a server that was restarted does not know."""
+        with contextlib.suppress(CallError):
+            busy = self._wants_busy or self._inside > 0
+            await self._signalling.command(lambda number: protocol.SetBusy(id=number, busy=busy))
 
     async def _answer(self, call_id: str) -> CallView:
         while not self._ended:
@@ -182,6 +199,8 @@ class Line:
     def _message(self, message: protocol.ServerMessage) -> None:
         if isinstance(message, protocol.Reachable):  # in a session of its own, since the old one had ended
             self._stand(message)
+            if self._wants_busy or self._inside:
+                self._telling = asyncio.create_task(self._tell_busy(), name="telling that we are busy")
         elif isinstance(message, protocol.ContactChanged):
             self.contacts[message.contact.id] = message.contact
         elif isinstance(message, protocol.CallChanged):

@@ -250,6 +250,38 @@ async def test_a_server_that_has_forgotten_everything_is_entered_again_and_rings
                 assert await calling == "declined"
 
 
+async def test_who_is_in_a_call_or_wants_no_call_is_busy_also_after_the_server_was_killed() -> None:
+    async with serving() as server:
+        url = f"http://127.0.0.1:{server.port}"
+        async with (
+            asyncio.timeout(3 * SECONDS),
+            reachable(url, name="Bo") as bo, reachable(url, name="Ann") as ann, reachable(url, name="Cy") as cy,
+        ):  # fmt: skip
+            await cy.set_busy(True)
+
+            async def answer() -> None:
+                async with (await anext(bo.rings())).accept() as call:
+                    await anext(call.messages())
+
+            answering = asyncio.create_task(answer())
+            async with ann.ring("bo") as call:
+                await server.kill()
+                await server.start()
+                await _until_presence(ann, bo="busy", cy="busy")
+                await call.send("goodbye")
+                await answering
+                await ann.until_available("bo")
+            await _until_presence(bo, ann="available", cy="busy")
+
+
+async def _until_presence(line: Line, **wanted: str) -> None:
+    def shown() -> dict[str, str]:
+        return {person: contact.presence for person, contact in line.contacts.items() if person in wanted}
+
+    while shown() != wanted:  # noqa: ASYNC110 - for a state that may pass through others
+        await asyncio.sleep(0.01)
+
+
 async def _ring(line: Line, person: str) -> str:
     """What comes of a call that nobody accepts."""
     with pytest.raises(CallError) as refusal:

@@ -91,6 +91,23 @@ def test_a_call_is_made_and_what_came_of_it_is_said(home: Page) -> None:
     until(home, "fake.sent('hang-up').length === 1")
 
 
+def test_a_server_that_forgot_a_call_while_it_rang_does_not_leave_the_caller_without_a_word(home: Page) -> None:
+    ring = home.locator("dialog.ring")
+    again = "fake.tell({type: 'reachable', session: 'another', you: fake.line.you, contacts: fake.contacts})"
+    home.get_by_role("button", name="Call Ada").first.click()
+    expect(ring).to_contain_text("Calling…")
+    home.evaluate(again)
+    expect(ring).to_contain_text("The call was interrupted")
+    ring.get_by_role("button", name="Call again").click()
+    until(home, "fake.sent('ring').length === 2")
+    home.evaluate(TELL, outgoing("ended", "declined"))
+    ring.get_by_role("button", name="Close").click()
+    home.evaluate(TELL, incoming())
+    expect(ring).to_contain_text("is calling you")
+    home.evaluate(again)
+    expect(ring).to_have_count(0)
+
+
 def test_two_people_call_one_another_and_the_end_of_one_is_the_end_of_both(open_page: OpenPage) -> None:
     ada = open_page("/", preferences={**READY, "name": "Ada of the call"})
     bo = open_page("/", preferences={**READY, "name": "Bo of the call"})

@@ -125,7 +125,8 @@ export class Line extends EventTarget {
     const calls = reachable.calls ?? [];
     // the server has been restarted, or we were away too long: a call that it does not know is none
     if (this.call && !calls.some((call) => call.id === this.call?.id)) {
-      this.call = null;
+      const calling = this.call.state === "ringing" && this.direction(this.call) === "out";
+      this.call = calling ? { ...this.call, state: "ended" } : null; // whoever calls is told
       this.dispatchEvent(new Event("silent"));
     }
     if (this.#busy) void this.#ask({ type: "set-busy", busy: true });

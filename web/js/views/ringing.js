@@ -11,11 +11,11 @@ import { hue, initials } from "../rooms.js";
 /** ms for which a call that nobody answered is shown, unless it is put away before. */
 const RESULT_FOR = 8000;
 
-/** What came of a call, by the state of the only one who was called. */
+/** What came of a call, by the state of the only one who was called; one who still rang: the server was restarted. */
 /** @type {Record<string, string>} */
 const RESULTS = {
   busy: "ring.busy", declined: "ring.declined", missed: "ring.missed", offline: "ring.offline", cancelled: "ring.cancelled",
-  left: "ring.over", accepted: "ring.over", ringing: "ring.cancelled",
+  left: "ring.over", accepted: "ring.over", ringing: "ring.interrupted",
 };
 
 /** @type {Record<import("../types.js").CalledState, string>} */
