@@ -22,6 +22,19 @@ TOO_SMALL = f"[...document.querySelectorAll('{CONTROLS}')]" + """.filter((elemen
     return shown && width > 0 && (width < 43.5 || height < 43.5);
 }).map((element) => element.outerHTML.slice(0, 120))"""
 
+STEADY_TONE = """
+    navigator.mediaDevices.getUserMedia = async () => {
+      const audio = new AudioContext();
+      const tone = audio.createOscillator();
+      const out = audio.createMediaStreamDestination();
+      tone.connect(out);
+      tone.start();
+      addEventListener("pointerdown", () => audio.resume());
+      return out.stream;
+    };
+"""
+"""The beeps of the fake microphone are too short to pass for speech."""
+
 
 def check(page: Page, screen: str) -> None:
     """Run axe-core, and look for what is cut off or too small to touch."""
@@ -130,24 +143,19 @@ def test_theme_and_language_are_switched_at_once_and_remembered(open_page: OpenP
 
 
 def test_someone_who_speaks_while_muted_is_told(join: OpenPage) -> None:
-    # the beeps of the fake microphone are too short to pass for speech: a steady tone in its place
-    tone = """
-        navigator.mediaDevices.getUserMedia = async () => {
-          const audio = new AudioContext();
-          const tone = audio.createOscillator();
-          const out = audio.createMediaStreamDestination();
-          tone.connect(out);
-          tone.start();
-          addEventListener("pointerdown", () => audio.resume());
-          return out.stream;
-        };
-    """
-    page = join(fake={}, script=tone, preferences={"micOn": True, "cameraOn": False})
+    page = join(fake={}, script=STEADY_TONE, preferences={"micOn": True, "cameraOn": False})
     until(page, "clarion.publications.microphone")
     page.keyboard.press("m")
     expect(page.locator(".muted-hint")).to_have_text("You are muted. Press M to be heard.")
     page.keyboard.press("m")
     expect(page.locator(".muted-hint")).to_be_empty()
+
+
+def test_someone_who_speaks_while_muted_by_a_host_is_not_told_to_press_a_key_in_vain(join: OpenPage) -> None:
+    page = join(fake={}, script=STEADY_TONE, preferences={"micOn": True, "cameraOn": False})
+    until(page, "clarion.publications.microphone")
+    page.evaluate("fake.emit({type: 'role', participant: 'me', role: 'speaker', silenced: ['audio']})")
+    expect(page.locator(".muted-hint")).to_have_text("A host has muted you. Wait until you are asked to speak.")
 
 
 @pytest.mark.parametrize(("size", "least"), [((1248, 706), 0.72), ((374, 700), 0.72), ((736, 900), 0.72)])

@@ -128,7 +128,7 @@ export function callView(navigation, call) {
       const now = performance.now();
       if (now - hintAt < HINT_PAUSE) return;
       hintAt = now;
-      hint.textContent = t("call.muted-hint");
+      hint.textContent = t(call.roster.self?.silenced.includes("audio") ? "notice.silenced" : "call.muted-hint");
       hintTimer = setTimeout(() => { hint.textContent = ""; }, HINT_FOR);
     });
   };

@@ -104,6 +104,7 @@ export function controlBar(call, stage, actions) {
       setContent(unread, news > MOST_UNREAD ? `${MOST_UNREAD}+` : String(news));
       chat.title = news ? t("control.chat-unread", { count: news }) : t("control.chat");
       chat.setAttribute("aria-label", chat.title);
+      count.hidden = call.roster.people.size === 0; // in the lobby
       setContent(count, String(call.roster.people.size));
       people.title = t("control.people-count", { count: call.roster.people.size });
     },
