@@ -91,7 +91,7 @@ class Settings(BaseSettings):
         16_384, ge=1, le=131_072, description="Longest content of a message, bytes of JSON."
     )
     resume_seconds: float = Field(
-        30.0, ge=1, le=3600, description="How long a lost connection may take to come back."
+        120.0, ge=1, le=3600, description="How long a lost connection may take to come back."
     )
     drain_seconds: float | None = Field(
         None, ge=0, le=86400,

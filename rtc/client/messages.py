@@ -22,7 +22,7 @@ PAGE = 200
 RETRY_SECONDS = 1.0
 """Until the next attempt, where the server does not say."""
 
-SEND_SECONDS = 120.0
+SEND_SECONDS = 300.0
 """A message that cannot be stored for so long has failed."""
 
 PASSING = frozenset({"rate-limited", "unavailable", "timeout", "gone"})

@@ -54,7 +54,7 @@ ACK_EVENTS = 16
 ACK_SECONDS = 1.0
 """An event is acknowledged after this time at the latest."""
 
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS = 150.0
 """An unanswered command fails after this time: longer than a session outlives its connection."""
 
 MAX_UNANSWERED = 64

@@ -448,7 +448,7 @@ async def test_ice_servers_and_permissions_are_told(serve: Serve) -> None:
     assert ann.joined["permissions"] == {
         "canPublish": True, "canSubscribe": True, "canPublishData": True, "roomAdmin": True,
     }
-    assert ann.joined["resumeSeconds"] == 30.0
+    assert ann.joined["resumeSeconds"] == 120.0
 
 
 async def test_many_people_come_and_go_at_once_and_nothing_is_left_behind(serve: Serve) -> None:
