@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -169,23 +170,23 @@ def test_the_command_refuses_with_a_sentence_and_code_2(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        cases = {
-            "a wrong setting": (run("serve", "--http-port", "eighty"), "CLARION_HTTP_PORT"),
-            "no secret": (run("serve", CLARION_HTTP_HOST=EVERYWHERE), "CLARION_SECRET"),
-            "a port in use": (run("serve", "--http-port", port, "--udp-port", "0"), f"TCP port {port}"),
+        cases: dict[str, tuple[list[str], dict[str, str], str]] = {
+            "a wrong setting": (["serve", "--http-port", "eighty"], {}, "CLARION_HTTP_PORT"),
+            "no secret": (["serve"], {"CLARION_HTTP_HOST": EVERYWHERE}, "CLARION_SECRET"),
+            "a port in use": (["serve", "--http-port", port, "--udp-port", "0"], {}, f"TCP port {port}"),
             "another machine's address": (
-                run("serve", "--http-host", "192.0.2.1", "--udp-host", "127.0.0.1", "--udp-port", "0",
-                    CLARION_SECRET=SECRET),
-                "192.0.2.1",
+                ["serve", "--http-host", "192.0.2.1", "--udp-host", "127.0.0.1", "--udp-port", "0"],
+                {"CLARION_SECRET": SECRET}, "192.0.2.1",
             ),
             "a broken certificate": (
-                run("serve", "--tls-cert", str(broken), "--tls-key", str(broken), "--udp-port", "0"),
-                "broken.pem",
+                ["serve", "--tls-cert", str(broken), "--tls-key", str(broken), "--udp-port", "0"], {}, "broken.pem",
             ),
-            "a token without a secret": (run("token", "--room", "hall"), "CLARION_SECRET"),
-            "a bad room": (run("token", "--room", "a/b", CLARION_SECRET=SECRET), "name of a room"),
+            "a token without a secret": (["token", "--room", "hall"], {}, "CLARION_SECRET"),
+            "a bad room": (["token", "--room", "a/b"], {"CLARION_SECRET": SECRET}, "name of a room"),
         }
-    for case, (result, word) in cases.items():
+        with ThreadPoolExecutor() as pool:
+            results = list(pool.map(lambda case: run(*case[0], **case[1]), cases.values()))
+    for (case, (_, _, word)), result in zip(cases.items(), results, strict=True):
         assert result.returncode == 2, (case, result.stderr)
         assert word in result.stderr, (case, result.stderr)
         assert "Traceback" not in result.stderr, (case, result.stderr)
