@@ -108,6 +108,14 @@ async def test_a_command_repeated_after_a_resume_is_carried_out_once(serve: Serv
     assert service.peer(ann).offers == ["audio:0"]
 
 
+async def test_a_gap_in_the_numbers_of_commands_is_no_fault_and_is_not_filled_later(serve: Serve) -> None:
+    service = await serve()
+    ann = await service.join("Ann")
+    for number in (1, 5, 3, 6):
+        await ann.send(type="ping", id=number)
+    assert [(await ann.receive_type("reply"))["re"] for _ in range(3)] == [1, 5, 6]
+
+
 async def test_a_join_repeated_because_no_answer_came_leaves_no_ghost(serve: Serve) -> None:
     service, secret = await serve(), "s" * 32
     bob = await service.join("Bob")
