@@ -7,6 +7,7 @@
  * now).
  */
 
+import { randomHex } from "./random.js";
 import { SignalingError } from "./signaling.js";
 
 /** @typedef {import("./types.js").ChatMessage} ChatMessage */
@@ -21,15 +22,12 @@ import { SignalingError } from "./signaling.js";
 export const EMOJI = ["👍", "❤️", "😂", "😮", "🎉", "🙏"];
 /** Characters of one message. */
 export const LONGEST = 4000;
+/** Of the key of a message, which no other has. */
+const KEY_BYTES = 16;
 /** Messages asked for at once. */
 const PAGE = 50;
 /** Refusals that the same message meets again. */
 const FINAL = new Set(["too-large", "not-permitted", "not-found", "conflict", "bad-message"]);
-
-/** @returns {string} a key that no other message has; crypto.randomUUID() is missing over plain http */
-function newKey() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 export class Chat extends EventTarget {
   /** @type {Map<number, Entry>} */ #stored = new Map();
@@ -98,7 +96,7 @@ export class Chat extends EventTarget {
   /** @param {string} text @param {string} [to]  id of the only participant it is for */
   send(text, to = "") {
     const entry = {
-      key: newKey(), number: 0, at: Date.now() / 1000, sender: this.#self.id, name: this.#self.name,
+      key: randomHex(KEY_BYTES), number: 0, at: Date.now() / 1000, sender: this.#self.id, name: this.#self.name,
       text, to, mine: true, state: /** @type {SendState} */ ("sending"),
     };
     this.#pending.set(entry.key, entry);
@@ -125,7 +123,7 @@ export class Chat extends EventTarget {
   react(message, emoji) {
     const removed = message > 0 && this.reactions(message).some((tally) => tally.emoji === emoji && tally.mine);
     const content = { kind: /** @type {const} */ ("reaction"), emoji, message, removed };
-    const key = newKey();
+    const key = randomHex(KEY_BYTES);
     this.#reacting.set(key, content);
     void this.#deliverReaction(key, content);
   }

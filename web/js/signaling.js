@@ -9,6 +9,8 @@
  * - `ended`    detail {kind: "closed" | "error" | "unreachable" | "lost", code, message}: nothing follows
  */
 
+import { randomHex } from "./random.js";
+
 /** @typedef {import("./types.js").ServerMessage} ServerMessage */
 /** @typedef {import("./types.js").Reply} Reply */
 /** @typedef {import("./types.js").Command} Command */
@@ -24,6 +26,8 @@ const ATTEMPTS = 40;
 const PASSING = ["rate-limited", "unavailable"];
 /** Attempts at the very first connection, before a server counts as out of reach. */
 const FIRST_ATTEMPTS = 4;
+/** Of the secret of a session: a join repeated under it, because the connection broke, is carried out once. */
+const SECRET_BYTES = 32;
 /** Seconds for a WebSocket to open and be answered. */
 const CONNECT_TIMEOUT = 10;
 /** Seconds of silence before a ping, and from there until the connection counts as dead. */
@@ -33,11 +37,6 @@ const QUIET_BEFORE_LOST = 4;
 const PATIENCE_ON_CHANGE = 2;
 /** Seconds for which an acknowledgement may wait for more events. */
 const ACK_DELAY = 0.25;
-
-/** For a session: a join repeated under it, because the connection broke, is carried out once. */
-function newSecret() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(32)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 export class SignalingError extends Error {
   /** @param {string} code @param {string} message */
@@ -76,10 +75,8 @@ export class Signaling extends EventTarget {
   /** @param {Hello} hello  the first message: into a room, or to be reachable */
   constructor(hello) {
     super();
-    const url = new URL("/ws", location.href);
-    url.protocol = url.protocol.replace("http", "ws");
-    this.url = url.href;
-    this.hello = { ...hello, session: newSecret() };
+    this.url = new URL("/ws", location.href.replace(/^http/, "ws")).href;
+    this.hello = { ...hello, session: randomHex(SECRET_BYTES) };
   }
 
   start() {
@@ -114,8 +111,7 @@ export class Signaling extends EventTarget {
     if (this.#closed) return;
     if (this.#ready) {
       this.#heard = performance.now() - (QUIET_BEFORE_PING + QUIET_BEFORE_LOST - PATIENCE_ON_CHANGE) * 1000;
-      this.#watch();
-      return;
+      return this.#watch();
     }
     this.#attempt = Math.min(this.#attempt, 1);
     clearTimeout(this.#retryTimer);
@@ -220,7 +216,7 @@ export class Signaling extends EventTarget {
   #joinAfresh() {
     this.#forget("the session has ended");
     this.#session = "";
-    this.hello.session = newSecret();
+    this.hello.session = randomHex(SECRET_BYTES);
     this.#nextId = 1;
     this.#connect();
   }
@@ -255,10 +251,8 @@ export class Signaling extends EventTarget {
   #lost(socket) {
     if (this.#closed || socket !== this.#socket) return;
     this.#dropSocket();
-    const attempts = this.#everJoined ? ATTEMPTS : FIRST_ATTEMPTS;
-    if (this.#attempt >= attempts) {
-      this.#end({ kind: this.#everJoined ? "lost" : "unreachable", code: "", message: "" });
-      return;
+    if (this.#attempt >= (this.#everJoined ? ATTEMPTS : FIRST_ATTEMPTS)) {
+      return this.#end({ kind: this.#everJoined ? "lost" : "unreachable", code: "", message: "" });
     }
     const delay = RECONNECT_DELAYS[Math.min(this.#attempt, RECONNECT_DELAYS.length - 1)] + (this.#attempt > 1 ? Math.random() : 0);
     this.#attempt += 1;
