@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtc.sfu.intake import MAX_SSRCS, Intake
+from rtc.sfu.intake import MAX_READ, MAX_SSRCS, Intake
 from rtc.sfu.media import PublishedMedia
 from rtc.wire.extensions import AUDIO_LEVEL, MID, REPAIRED_RID, RID, VIDEO_ORIENTATION
 from rtc.wire.red import RedBlock, pack
@@ -136,6 +136,20 @@ def test_a_peer_that_invents_ssrcs_costs_bounded_memory(silent: Intake) -> None:
     for ssrc in range(1000):
         take(silent, 96, 1, 100 + ssrc)
     assert len(silent.ssrcs) == MAX_SSRCS
+
+
+def test_a_voice_whose_extensions_never_repeat_costs_bounded_memory() -> None:
+    made = Intake(Counter(), copies=False)
+    (offered,) = parse_offer(SESSION + MIC + f"a=ssrc:{MIC_SSRC} cname:c\n").media
+    answered = answer_media(
+        offered, send=False, receive=True, ssrc=None, rtx_ssrc=None, cname="", stream_id="", track_id="",
+        rids=(), reject=False,
+    )
+    media = PublishedMedia.agree(offered, answered)
+    made.configure([media])
+    for number in range(3 * MAX_READ):
+        assert take(made, 111, number, MIC_SSRC, extensions={9: number.to_bytes(2, "big")}) is not None
+    assert 0 < len(media.read) <= MAX_READ
 
 
 def test_a_straggler_of_the_former_ssrc_does_not_take_the_stream_back(silent: Intake) -> None:

@@ -25,6 +25,7 @@ from rtc.wire.rtcp import (
     TransportFeedback,
     middle32,
     ntp_from_seconds,
+    pack_sender_report,
     parse_compound,
     seconds_from_ntp,
     serialize,
@@ -326,3 +327,16 @@ def test_ntp_time_of_a_known_moment() -> None:
 @given(st.floats(0, 2_085_978_495))
 def test_ntp_time_goes_there_and_back(seconds: float) -> None:
     assert seconds_from_ntp(ntp_from_seconds(seconds)) == pytest.approx(seconds, abs=1e-6)
+
+
+@given(u32, u64, u32, u32, u32)
+def test_the_quick_way_to_a_sender_report_writes_the_same_bytes(
+    ssrc: int, ntp: int, timestamp: int, packets: int, octets: int
+) -> None:
+    slow = serialize([SenderReport(ssrc, ntp, timestamp, packets, octets)])
+    assert pack_sender_report(ssrc, ntp, timestamp, packets, octets) == slow
+
+
+def test_the_quick_way_to_a_sender_report_refuses_what_does_not_fit() -> None:
+    with pytest.raises(struct.error):
+        pack_sender_report(1, 1 << 64, 0, 0, 0)
