@@ -264,7 +264,7 @@ class ExtendedReport:
 class Application:
     """APP: something that only its own application understands (RFC 3550 section 6.7).
 
-    `name` is four ASCII characters, `subtype` 0 to 31, `data` a multiple of four bytes.
+    `name` is four characters, ASCII unless the sender errs, `subtype` 0 to 31, `data` a multiple of four bytes.
     """
 
     ssrc: int
@@ -276,11 +276,11 @@ class Application:
     def parse(cls, count: int, body: bytes) -> Application:
         """Parse what follows the RTCP header. Raises WireError."""
         _require(body, 8)
-        return cls(_U32.unpack_from(body)[0], body[4:8].decode("ascii", "replace"), body[8:], count)
+        return cls(_U32.unpack_from(body)[0], body[4:8].decode("latin-1"), body[8:], count)
 
     def encode(self) -> tuple[int, int, bytes]:
         """Return (packet type, subtype, body). Raises ValueError for a name or data of the wrong length."""
-        name = self.name.encode("ascii")
+        name = self.name.encode("latin-1")
         if len(name) != 4 or len(self.data) % 4:
             raise ValueError("APP wants a name of four characters and data in words")
         return APP, self.subtype, _U32.pack(self.ssrc) + name + self.data
