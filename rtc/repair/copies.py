@@ -23,6 +23,32 @@ HOLD_SECONDS = 4.0
 FALL = 0.1
 """Weight of a new figure that is lower than those before: reports waver, since they tell of some two seconds each."""
 
+MEMORY_PACKETS = 200
+"""Packets over which a share lost is averaged: one or two seconds."""
+
+
+class LossShare:
+    """Share of packets lost lately, told by feedback on each of them."""
+
+    def __init__(self) -> None:
+        self._expected = 0.0
+        self._lost = 0.0
+
+    @property
+    def share(self) -> float:
+        """0 to 1."""
+        return min(max(self._lost / self._expected, 0.0), 1.0) if self._expected else 0.0
+
+    def counted(self, *, expected: int, lost: int) -> None:
+        """Of so many packets so many were lost; fewer than 0 when some came that were thought to be."""
+        kept = max(1 - expected / MEMORY_PACKETS, 0.0)
+        self._expected = kept * self._expected + expected
+        self._lost = kept * self._lost + lost
+
+    def expect(self, share: float) -> None:
+        """What is sent has changed, so that so much should be lost from now on."""
+        self._lost = share * self._expected
+
 
 class CopiesController:
     """Follows the reports of one receiver of video."""

@@ -23,7 +23,7 @@ TIMERS_SECONDS = 0.01
 STEP_SECONDS = 0.05
 """Delays are multiples of this, since each change makes a receiver play slower or faster for a while."""
 
-MAX_SECONDS = 0.6
+MAX_SECONDS = 0.8
 """Longest delay asked for: with more, people talk at the same time."""
 
 HOLD_SECONDS = 10.0

@@ -7,6 +7,7 @@ from functools import cached_property
 from rtc.repair.bandwidth.estimator import BandwidthEstimator, State
 from rtc.repair.bandwidth.loss import Trial
 from rtc.repair.bandwidth.sent import Arrival, SentPackets
+from rtc.repair.copies import CopiesController, LossShare
 from rtc.repair.pacing import Pacer
 from rtc.wire.twcc import TransportFeedback
 
@@ -71,6 +72,9 @@ class Downlink:
         """What the listener itself says that its link carries, if it does."""
         self.budget: int | None = None
         """What the path carries of video; None while nothing is known of it."""
+        self.copies = CopiesController()
+        """Of all that is numbered."""
+        self._after_copies = LossShare()
         self._pacer = Pacer(MOST_BITRATE)
         self._sent_at = float("-inf")
         self._heard_at = float("-inf")
@@ -103,7 +107,7 @@ class Downlink:
 
     def may_resend(self, size: int, *, now: float) -> bool:
         """Whether a packet that is asked for goes out again: what is repaired must leave room for what is new."""
-        if not self.knows:
+        if not self.knows or not self._was_full:
             return True
         rate = RESEND_SHARE * self.estimator.bitrate / 8
         self._resends = min(self._resends + (now - self._resends_at) * rate, RESEND_BURST_SECONDS * rate)
@@ -116,18 +120,26 @@ class Downlink:
     def feedback(self, feedback: TransportFeedback, *, now: float) -> int:
         """Take the listener's feedback; returns of how many packets it speaks that it cannot know of."""
         self._heard_at = now
-        unknown = self.sent.unknown
+        unknown, skipped, spoken_of = self.sent.unknown, self.sent.skipped, self.sent.spoken_of
         arrivals = self.sent.acknowledged(feedback, now=now)
-        lost = runs = 0
+        expected = lost = runs = 0
         was_lost = False
         for arrival in arrivals:
+            again = arrival.number <= spoken_of
+            expected += not again
             if arrival.arrived is None:
                 lost += 1
                 runs += not was_lost
             else:
+                lost -= again
                 self.estimator.arrived(arrival.size, sent=arrival.sent, arrived=arrival.arrived)
             was_lost = arrival.arrived is None
-        self.estimator.counted(expected=len(arrivals), lost=lost, runs=runs, now=now)
+        self.estimator.counted(expected=expected, lost=lost, runs=runs, now=now)
+        self._after_copies.counted(expected=expected, lost=lost)
+        if self.sent.skipped > skipped:
+            # Feedback was lost, not what it spoke of.
+            arrived = (self.sent.skipped - skipped) * (1 - self._after_copies.share)
+            self.estimator.delivered(round(arrived), now=now)
         self._judge_probe(arrivals, now)
         self.update(now=now)
         return self.sent.unknown - unknown
@@ -137,6 +149,11 @@ class Downlink:
         """Whether the listener gives feedback at all."""
         return self._heard_at > 0
 
+    def judge_copies(self, *, now: float) -> None:
+        """See how often to send each packet."""
+        if self.knows and self.copies.reported(self._after_copies.share, now=now):
+            self._after_copies.expect(self.copies.path_loss**self.copies.protection.copies)
+
     def update(self, *, now: float) -> None:
         """Judge anew what the path carries; feedback does so too."""
         elapsed = min(now - self._updated, 1.0)
@@ -145,6 +162,8 @@ class Downlink:
             self.budget = self.remb
             return
         estimator = self.estimator
+        # As long as all is sent, less cannot be tried.
+        estimator.loss.may_try = self._was_full
         estimator.update(now=now)
         if estimator.state is State.CONGESTED:
             self._congested_at = now

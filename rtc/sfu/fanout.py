@@ -229,8 +229,11 @@ class Fanout:
         slot.playout_delay = steps
         self._groups = None
 
-    def resend(self, leg: Leg, packet: SourcePacket, sender: Sender, *, now: float) -> None:
-        """Send one packet again to one leg: as RTX where agreed (RFC 4588), else exactly as it was."""
+    def resend(self, leg: Leg, packet: SourcePacket, sender: Sender, *, now: float, copied: bool = True) -> None:
+        """Send one packet again to one leg: as RTX where agreed (RFC 4588), else exactly as it was.
+
+        It is `copied` as the leg's packets are, but for what only probes the path.
+        """
         slot = leg.slot
         if self._groups is None:
             self._regroup()
@@ -249,7 +252,7 @@ class Fanout:
         self._write(
             group, leg, packet, sender,
             payload_type=rtx, ssrc=slot.rtx_ssrc, sequence=slot.rtx_sequence,
-            payload=(original & 0xFFFF).to_bytes(2, "big") + payload, marker=marker, now=now,
+            payload=(original & 0xFFFF).to_bytes(2, "big") + payload, marker=marker, now=now, copied=copied,
         )
 
     def _resend_same(self, group: Group, leg: Leg, packet: SourcePacket, sender: Sender, now: float) -> None:
@@ -445,8 +448,9 @@ class Fanout:
         later = group.depart(outbox.rows[start:end], group.legs, size, now=now) if group.numbered else ()
         sender.failures += protect_equal(group.contexts, outbox, start, size)
         if group.protection.copies > 1:
-            for row_number, leg in enumerate(group.legs, start):
-                sender.copy(row_number, leg.slot.outlet, group.protection, now=now)
+            leaves = {index: at for index, _, at in later}
+            for index, leg in enumerate(group.legs):
+                sender.copy(start + index, leg.slot.outlet, group.protection, now=leaves.get(index, now))
         for index, outlet, at in later:
             sender.hold(start + index, outlet, at=at)
 
@@ -473,7 +477,7 @@ class Fanout:
 
     def _write(
         self, group: Group, leg: Leg, packet: SourcePacket, sender: Sender,
-        *, payload_type: int, ssrc: int, sequence: int, payload: bytes, marker: bool, now: float,
+        *, payload_type: int, ssrc: int, sequence: int, payload: bytes, marker: bool, now: float, copied: bool = True,
     ) -> None:
         extension = group.block(packet)
         block = extension + payload
@@ -494,7 +498,7 @@ class Fanout:
         outbox.count = start + 1
         later = group.depart(outbox.rows[start : start + 1], (leg,), size, now=now) if group.numbered else ()
         sender.failures += protect_equal([session.context], outbox, start, size)
-        if group.protection.copies > 1:
-            sender.copy(start, leg.slot.outlet, group.protection, now=now)
+        if group.protection.copies > 1 and copied:
+            sender.copy(start, leg.slot.outlet, group.protection, now=later[0][2] if later else now)
         for _, outlet, at in later:
             sender.hold(start, outlet, at=at)

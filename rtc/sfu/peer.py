@@ -309,7 +309,7 @@ class Peer:
                 continue
             size = sum(len(packet.payload) for packet in latest) // len(latest)
             for turn in range(self.downlink.plan_probe(size, now=now)):
-                source.fanout.resend(leg, latest[turn % len(latest)], self._port.sender, now=now)
+                source.fanout.resend(leg, latest[turn % len(latest)], self._port.sender, now=now, copied=False)
             return
 
     def _judge_path(self, now: float) -> None:

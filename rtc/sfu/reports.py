@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
 from rtc.repair import playout
+from rtc.repair.copies import COPY_FROM_LOSS, CopiesController
 from rtc.repair.redundancy import HEADER_BYTES, NONE, WINDOW_PACKETS
 from rtc.wire import rtcp
 from rtc.wire.errors import WireError
@@ -76,6 +77,8 @@ class Reports:
         self._begun = False
         self.next = 0.0
         """When the next periodic reports are due."""
+        self._told = b""
+        """What the publisher was last told of its path."""
 
     @property
     def rtt(self) -> float | None:
@@ -148,7 +151,11 @@ class Reports:
             video = [s for s in sources if s.kind == "video" and s.ssrc is not None]
             told = self._uplink.due(self.ssrc, video, now=now)
             if told:
-                self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), *told]))
+                before, self._told = self._told, rtcp.serialize([rtcp.ReceiverReport(self.ssrc), *told])
+                if before and any(source.loss >= COPY_FROM_LOSS for source in video):
+                    # Once more, since a browser stops sending when it hears nothing of what it has sent for long.
+                    self._send(before)
+                self._send(self._told)
         slots = self._slots.values()
         begun = [slot for slot in slots if slot.begun]
         if begun:
@@ -279,13 +286,14 @@ class Reports:
         if self.is_calm:
             self._round_trip.judge(0.0)
             return
+        self._downlink.judge_copies(now=now)
         for slot in self._slots.values():
             if slot.kind == "video":
                 self._protect_video(slot, now)
             elif not slot.path.tells and not _is_clean(slot):
                 self._protect(slot, now)
         losses = [source.loss for source in self._intake.sources.values()]
-        losses += [slot.copies.path_loss for slot in self._slots.values()]
+        losses += [self._copies_of(slot).path_loss for slot in self._slots.values()]
         # Our own client takes reports for what they are.
         self._round_trip.judge(0.0 if self._intake.copies else max([self.loss, *losses]))
 
@@ -298,16 +306,22 @@ class Reports:
     def _protect_video(self, slot: Slot, now: float) -> None:
         if slot.source is None or slot.source.fanout.leg(slot) is None:
             return
+        copies = self._copies_of(slot)
         # NACKs tell nothing of the path here, since they do not wait for the second copy.
-        if slot.copies.reported(slot.path.loss_after_copies, now=now):
-            slot.source.fanout.protect(slot, slot.copies.protection)
-            slot.path.expect(slot.copies.path_loss**slot.protection.copies)
+        if copies is slot.copies and copies.reported(slot.path.loss_after_copies, now=now):
+            slot.path.expect(copies.path_loss**copies.protection.copies)
+        if slot.protection != copies.protection:
+            slot.source.fanout.protect(slot, copies.protection)
         trip = self._round_trip
         downlink = playout.downlink_seconds(
-            slot.copies.path_loss, trip.assumed, copies=slot.protection.copies, requests=trip.tries
+            copies.path_loss, trip.assumed, copies=slot.protection.copies, requests=trip.tries
         )
         if slot.playout.update(slot.source.repair_seconds, downlink, now=now):
             slot.source.fanout.delay_playout(slot, round(slot.playout.seconds / PLAYOUT_STEP_SECONDS))
+
+    def _copies_of(self, slot: Slot) -> CopiesController:
+        """Feedback on each packet tells of the path sooner and better than reports on a stream."""
+        return self._downlink.copies if slot.kind == "video" and self._downlink.knows else slot.copies
 
     def _protect(self, slot: Slot, now: float) -> None:
         leg = None if slot.source is None else slot.source.fanout.leg(slot)

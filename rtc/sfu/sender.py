@@ -34,7 +34,10 @@ class Sender:
         return self.outbox.count
 
     def copy(self, row: int, outlet: Outlet, protection: Protection, *, now: float) -> None:
-        """Send the protected packet of this row again, as often and as late as its protection says."""
+        """Send the protected packet of this row again, as often and as late as its protection says; `now` it leaves.
+
+        Were a copy sent before what it is a copy of, the path would seem shorter than it is.
+        """
         size = int(self.outbox.lengths[row])
         if not size:
             return

@@ -120,7 +120,7 @@ class Participant(Client):
     def _take_rtp(self, packet: RtpPacket) -> None:
         number = packet.extensions.get(NUMBER_ID)
         if number is not None:
-            self._note(int.from_bytes(number, "big"))
+            self._note_arrival(int.from_bytes(number, "big"))
         super()._take_rtp(packet)
 
     def _take_rtcp(self, compound: bytes) -> None:
@@ -129,7 +129,7 @@ class Participant(Client):
                 self.remb = packet.bitrate
         super()._take_rtcp(compound)
 
-    def _note(self, number: int) -> None:
+    def _note_arrival(self, number: int) -> None:
         if not hasattr(self, "_numbers"):
             self._numbers, self._arrived, self._next, self._count = Unwrapper(), dict[int, float](), -1, 0
             self._tasks.append(asyncio.create_task(self._feed_back()))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rtc.repair.clock import SenderClock
 from rtc.repair.redundancy import Protection
+from rtc.sfu.downlink import Downlink
 from rtc.sfu.fanout import SCALAR_LEGS
 from rtc.sfu.packet import SourcePacket
 from rtc.sfu.sender import Sender
@@ -18,7 +19,7 @@ from rtc.sfu.slot import RESEND_BITRATE, RESEND_BURST_BYTES, Leg, Outlet, Slot
 from rtc.sfu.source import Source
 from rtc.transport.batch import Inbox, Outbox
 from rtc.transport.srtp import SrtpSession
-from rtc.wire.extensions import AUDIO_LEVEL, VIDEO_ORIENTATION
+from rtc.wire.extensions import AUDIO_LEVEL, TRANSPORT_CC, VIDEO_ORIENTATION
 from rtc.wire.layering import EVERYTHING, Level
 from rtc.wire.red import RedBlock
 from rtc.wire.rtp import RtpHeader, RtpPacket, parse_rtp
@@ -392,6 +393,39 @@ def test_rtx_takes_a_number_of_its_own_each_time() -> None:
         assert (packet.ssrc, packet.payload_type) == (slot.rtx_ssrc, VP8_RTX)
         assert packet.payload == original.sequence_number.to_bytes(2, "big") + original.payload
         assert (packet.timestamp, packet.marker) == (original.timestamp, original.marker)
+
+
+class SlowPath(Downlink):
+    """One packet in 20 ms."""
+
+    def departs(self, size: int, *, now: float) -> tuple[int, float]:
+        number, _ = super().departs(size, now=now)
+        return number, now + 0.02 * number
+
+
+def test_a_copy_leaves_after_the_packet_it_is_a_copy_of_and_what_probes_the_path_has_none() -> None:
+    """One that left before, where packets are paced, would make the path seem shorter than it is."""
+    source, wire, slot = source_of("video"), Wire(), listener("video")
+    slot.configure(VIDEO, {TRANSPORT_CC: 3})
+    slot.outlet.downlink = SlowPath()
+    source.fanout.attach(slot)
+    source.fanout.protect(slot, Protection(copies=2, spacing=0.012))
+    for sequence in range(4):
+        send(source, wire, sequence, b"\x10\x00key" + bytes(1000), now=1.0)
+    left: dict[int, list[float]] = {}
+    for step in range(1000):
+        wire.sender.send_due(now=1.0 + step / 1000)
+        for packet in wire.take():
+            left.setdefault(packet.sequence_number, []).append(step / 1000)
+    assert [len(times) for times in left.values()] == [2] * 4
+    assert [round(copy - first, 3) for first, copy in left.values()] == [0.012] * 4
+    assert max(first for first, _ in left.values()) >= 0.05, "they were paced"
+    leg = source.fanout.leg(slot)
+    stored = source.history.get(source.fanout.highest)
+    assert leg is not None and stored is not None
+    source.fanout.resend(leg, stored, wire.sender, now=3.0, copied=False)
+    wire.sender.send_due(now=9.0)
+    assert len(wire.take()) == 1
 
 
 def test_nothing_is_sent_again_under_terms_that_were_not_those_of_then() -> None:

@@ -47,6 +47,16 @@ TRIAL_SHARE = 0.8
 MADE_WAY = 0.92
 """Where more of the rate is sent in a trial all the same, nothing is learned, and less is to be sent still."""
 
+MUCH_LOSS = 0.2
+"""Where as much is lost though no more is sent than was delivered, it is chance, unless a trial shows surely that it
+is not: a full link loses little then."""
+
+SURE_DEVIATIONS = 2.5
+"""Standard deviations by which less must be lost for that."""
+
+PHASE_SECONDS = 6.0
+"""A trial in which too few packets come to tell anything ends after this long."""
+
 PATIENCE_SECONDS = 4.0
 """After a trial that found chance there is none for this long, after the next such for twice as long, and so on."""
 
@@ -129,8 +139,11 @@ class ChanceLoss:
         self._window: _Window | None = None
         self._before: deque[_Window] = deque(maxlen=COMPARED_WINDOWS)
         self.trial = Trial.NONE
+        self.may_try = True
+        """Whether less can be sent to see what comes of it; else whatever is lost without a queue is chance."""
         self._phase_ends = 0.0
         self._suspected = 0.0
+        self._suspected_of = 0
         self._sent_before = 0.0
         self._octets = 0
         self._phase_began = 0.0
@@ -148,6 +161,11 @@ class ChanceLoss:
         """Share lost of which a full link is not to blame, even if it is full now."""
         return self.chance if self._expected < MIN_PACKETS else min(self.chance, self.share)
 
+    @property
+    def level_bitrate(self) -> float:
+        """bit/s sent while the rate was held in this trial."""
+        return 8 * self._sent_before
+
     def counted(self, *, expected: int, lost: int, runs: int, now: float) -> None:
         """So many packets were sent since the last call, so many of them lost, in so many runs."""
         self._recent.append((now, expected, lost, runs))
@@ -160,7 +178,7 @@ class ChanceLoss:
             full, self._window = self._window, _Window(now + WINDOW_SECONDS)
         self._window.expected += expected
         self._window.lost += lost
-        if self.trial is Trial.NONE and now >= self._no_trial_before:
+        if self.trial is Trial.NONE and self.may_try and now >= self._no_trial_before:
             self.suspicious = self.suspicious or self._leapt() or (full is not None and self._saturated(full))
         if full is not None and full.expected >= MIN_PACKETS:
             self._before.append(full)
@@ -176,9 +194,11 @@ class ChanceLoss:
         if self.trial is Trial.NONE:
             if self.suspicious:
                 self._phase(Trial.LEVEL, now)
+        elif now - self._phase_began > PHASE_SECONDS:
+            self._found_chance(now)
         elif now >= self._phase_ends and self._expected >= MIN_PACKETS:
             if self.trial is Trial.LEVEL:
-                self._suspected = self.share
+                self._suspected, self._suspected_of = self.share, self._expected
                 self._sent_before = self._sent(now)
                 self._phase(Trial.LESS, now)
             else:
@@ -209,14 +229,25 @@ class ChanceLoss:
     def _judge(self, now: float) -> None:
         ratio = min(self._sent(now) / max(self._sent_before, 1.0), 1.0)
         if_full = max(1 - (1 - self._suspected) / max(ratio, 0.5), 0.0)
-        if ratio > MADE_WAY or self.share < (self._suspected + if_full) / 2:
+        less = self._suspected - self.share
+        full = ratio > MADE_WAY or less > (self._suspected - if_full) / 2
+        if self._suspected > MUCH_LOSS:
+            deviation = sqrt(self._variance(self._suspected) * (1 / self._expected + 1 / self._suspected_of))
+            full = ratio <= MADE_WAY and full and less > SURE_DEVIATIONS * deviation
+        if full:
             self.trial = Trial.FULL
-            self._patience = PATIENCE_SECONDS
-        else:
-            self.trial = Trial.CHANCE
             self.chance = min(self.share, MAX_CHANCE)
-            self._no_trial_before = now + self._patience
-            self._patience = min(2 * self._patience, MAX_PATIENCE_SECONDS)
+            self._patience = PATIENCE_SECONDS
+            self._forget()
+        else:
+            self._found_chance(now)
+
+    def _found_chance(self, now: float) -> None:
+        self.trial = Trial.CHANCE
+        if self._expected >= MIN_PACKETS:
+            self.chance = min(self.share, MAX_CHANCE)
+        self._no_trial_before = now + self._patience
+        self._patience = min(2 * self._patience, MAX_PATIENCE_SECONDS)
         self._forget()
 
     def _sent(self, now: float) -> float:
@@ -231,9 +262,13 @@ class ChanceLoss:
     def _leapt(self) -> bool:
         if self._expected < MIN_PACKETS:
             return False
+        deviation = sqrt(self._variance(self.chance) / self._expected)
+        return self.share - self.chance > max(MIN_EXCESS, EXCESS_DEVIATIONS * deviation)
+
+    def _variance(self, share: float) -> float:
+        """That of one packet's being lost, where losses come in runs as lately."""
         burst = self._lost / self._runs if self._runs > 0 else 1.0
-        variance = max(self.chance * (1 - self.chance), 0.01) * max(2 * burst - 1, 1.0)
-        return self.share - self.chance > max(MIN_EXCESS, EXCESS_DEVIATIONS * sqrt(variance / self._expected))
+        return max(share * (1 - share), 0.01) * max(2 * burst - 1, 1.0)
 
     def _saturated(self, window: _Window) -> bool:
         if not self._before or window.expected < MIN_PACKETS:

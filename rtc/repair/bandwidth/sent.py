@@ -34,10 +34,13 @@ class SentPackets:
         """That of the newest packet, extended; -1 before the first."""
         self.unknown = 0
         """Packets that feedback spoke of and that were never sent, long ago, or spoken of before."""
+        self.skipped = 0
+        """Bytes of packets that no feedback has spoken of though it spoke of later ones: that feedback was lost."""
         # They grow to MEMORY: most transports of a large room send little, and many none.
         self._sizes = array("I")
         self._times = array("d")
-        self._spoken_of = -1
+        self.spoken_of = -1
+        """The newest number that feedback spoke of."""
         self._offset: float | None = None
 
     def sent(self, size: int, *, at: float) -> int:
@@ -61,17 +64,19 @@ class SentPackets:
         moments = self._moments(feedback, now)
         arrivals = []
         oldest = max(0, self.number - MEMORY + 1)
+        for place in range(max(self.spoken_of + 1, oldest), min(number, self.number + 1)):
+            self.skipped += self._sizes[place & MEMORY - 1]
         for place, moment in enumerate(moments, number):
             size = self._sizes[place & MEMORY - 1] if oldest <= place <= self.number else 0
             if not size:
                 self.unknown += 1
                 continue
-            if moment is None and place <= self._spoken_of:
+            if moment is None and place <= self.spoken_of:
                 continue
             if moment is not None:
                 self._sizes[place & MEMORY - 1] = 0
             arrivals.append(Arrival(place, size, self._times[place & MEMORY - 1], moment))
-        self._spoken_of = max(self._spoken_of, min(number + len(moments) - 1, self.number))
+        self.spoken_of = max(self.spoken_of, min(number + len(moments) - 1, self.number))
         return arrivals
 
     def _moments(self, feedback: TransportFeedback, now: float) -> Sequence[float | None]:
