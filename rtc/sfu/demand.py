@@ -13,10 +13,14 @@ PATIENCE_SECONDS = 4.0
 """An encoding that is asked for and does not come within this time is one that the publisher's uplink cannot carry."""
 
 UNUSED_SECONDS = 5.0
-"""The publisher goes on with an encoding that nobody receives for so long: listeners come and go."""
+"""The publisher goes on with an encoding that nobody receives for so long: listeners come and go.
+
+That goes for the lowest too while a larger one is received: Chromium makes a picture smaller that does not fit its
+rate, rather than leave out frames, only as long as it sends it in one size.
+"""
 
 UNUSED_LOWEST_SECONDS = 30.0
-"""The same for the lowest, with which a newcomer begins."""
+"""The lowest goes on for this long when nobody receives any: with it a newcomer begins."""
 
 
 class Demand:
@@ -33,8 +37,9 @@ class Demand:
     def wanted(self, *, now: float) -> tuple[str, ...]:
         """RIDs of what is to be sent, in the order of the offer."""
         found = []
+        idle = all(now - needed >= UNUSED_SECONDS for needed in self._needed.values())
         for place, (source, needed) in enumerate(self._needed.items()):
-            if now - needed < (UNUSED_SECONDS if place else UNUSED_LOWEST_SECONDS):
+            if now - needed < (UNUSED_LOWEST_SECONDS if idle and not place else UNUSED_SECONDS):
                 found.append(source.rid)
                 self._asked.setdefault(source, now)
             else:

@@ -26,6 +26,9 @@ LEAST_BITRATE = 60_000
 MAX_VIDEO_BITRATE = 2_500_000
 """bit/s that a publisher may send for each video m-line: 720p at 30 frames/s with room to spare."""
 
+MAX_REPAIR_SHARE = 0.5
+"""Share of it all that may be for what is sent again, beyond that."""
+
 OVERHEAD_BYTES = 28 + 16
 """IPv4, UDP and the tag of SRTP, beside the RTP packet."""
 
@@ -108,7 +111,9 @@ class Uplink:
         for gaps in self._gaps.values():
             expected, lost, runs = gaps.take()
             self.estimator.counted(expected=expected, lost=lost, runs=runs, now=now)
-        self.estimator.most = float(MAX_VIDEO_BITRATE * len({source.mid for source in sources}))
+        most = MAX_VIDEO_BITRATE * len({source.mid for source in sources})
+        # A browser takes what it sends again from its media, half of what it is told at most.
+        self.estimator.most = most / (1 - min(self.estimator.loss.chance, MAX_REPAIR_SHARE))
         bitrate = max(int(self.estimator.update(now=now) - self._audio.bitrate(now=now)), LEAST_BITRATE)
         if abs(bitrate - self._told) > TOLD_CHANGE * self._told or now - self._told_at >= REPEAT_SECONDS:
             self._told, self._told_at = bitrate, now

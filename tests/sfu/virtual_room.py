@@ -175,8 +175,8 @@ class Client(asyncio.DatagramProtocol):
     def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
         self.wanted_encodings = rids
         for track in self.tracks:
-            if track.mid == mid:
-                track.active = track.rid in rids or not self.obeys
+            if track.mid == mid and self.obeys:
+                track.active = track.rid in rids
 
     def protection_changed(self, mid: str, depth: int, copies: int) -> None:
         """These clients have no RED."""

@@ -165,7 +165,8 @@ class BandwidthEstimator:
                 self._before_trial = self.bitrate, self.capacity
                 self.bitrate = min(self.bitrate, delivered / (1 - self.loss.share))
             elif trial is Trial.LESS:
-                self.bitrate *= TRIAL_SHARE
+                # Less than is sent: who uses only a part of the rate would not notice otherwise.
+                self.bitrate = TRIAL_SHARE * min(self.bitrate, self.loss.level_bitrate)
             elif trial is Trial.FULL:
                 self.capacity = delivered
                 self.bitrate = min(self.bitrate, BACKOFF * delivered)

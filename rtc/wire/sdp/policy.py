@@ -16,7 +16,11 @@ STEREO = ("stereo", "sprop-stereo")  # parameters that are mirrored when offered
 # NACK is never offered for audio, but an answer with it makes Chromium's receiver ask. transport-cc would
 # have the sender's pacer hold retransmissions back until they are too late.
 AUDIO_FEEDBACK = ("nack",)
-VIDEO_FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")  # kept where offered
+REMB = "goog-remb"
+VIDEO_FEEDBACK = ("nack", "nack pli", "ccm fir", REMB, "transport-cc")  # kept where offered
+# libwebrtc's own estimate, kbit/s, to begin with: what it is told by REMB counts only as far as it is lower, and from
+# its usual 300 it may stay below what the path carries for as long as its encoder sends less than that.
+START = "x-google-start-bitrate=1200"
 
 AUDIO_EXTENSIONS = frozenset({ext.MID, ext.AUDIO_LEVEL})
 VIDEO_EXTENSIONS = frozenset(
@@ -201,9 +205,7 @@ def _takes_video(codec: Codec) -> bool:
 def _video_codec(codec: Codec) -> Codec:
     parameters = codec.parameters
     kept = [f"{name}={parameters[name]}" for name in VIDEO_PARAMETERS[codec.name] if name in parameters]
-    return replace(
-        codec,
-        channels=1,
-        fmtp=";".join(kept),
-        feedback=tuple(feedback for feedback in VIDEO_FEEDBACK if feedback in codec.feedback),
-    )
+    feedback = tuple(feedback for feedback in VIDEO_FEEDBACK if feedback in codec.feedback)
+    if REMB in feedback:
+        kept.append(START)
+    return replace(codec, channels=1, fmtp=";".join(kept), feedback=feedback)
