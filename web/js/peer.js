@@ -20,6 +20,8 @@ export class Peer {
   /** @type {Map<Source, RTCRtpTransceiver>} */ #sending = new Map();
   /** @type {{audio: RTCRtpTransceiver[], video: RTCRtpTransceiver[]}} */ #slots = { audio: [], video: [] };
   /** @type {Promise<unknown>} */ #negotiation = Promise.resolve();
+  /** Ends what goes on by itself. */
+  #rest = () => {};
 
   /**
    * @param {RTCIceServer[]} iceServers
@@ -38,6 +40,7 @@ export class Peer {
           : this.connection.addTransceiver("audio", { direction: "sendonly" });
       if (transceiver.receiver.track.kind === "audio") redundancy.prepare(transceiver);
       this.#sending.set(source, transceiver);
+      if (source === "camera") this.#rest = simulcast.makeRoom(transceiver.sender);
     }
   }
 
@@ -110,6 +113,7 @@ export class Peer {
   }
 
   close() {
+    this.#rest();
     this.connection.close();
     this.redundancy.release(this.#sending.values());
   }

@@ -6,8 +6,18 @@ const RIDS = ["q", "h", "f"];
 const PIXELS_FOR_TWO = 480 * 270;
 const PIXELS_FOR_THREE = 960 * 540;
 /** Bits per second for a picture of up to so many lines. */
-const BITRATES = [[120, 80_000], [180, 150_000], [240, 220_000], [360, 500_000], [480, 900_000], [720, 1_700_000]];
+const BITRATES = [[120, 80_000], [180, 150_000], [240, 220_000], [360, 500_000], [480, 1_500_000], [720, 2_000_000]];
 const MOST_BITRATE = 2_500_000;
+/** How often it is looked at how much is sent again, ms. */
+const LOOK_EVERY = 2000;
+/** A browser takes what it sends again from its pictures, up to this share of all it sends. Beyond that it is too much. */
+const MOST_REPAIR = 0.5;
+/** A smaller share is what any path needs now and then. */
+const LITTLE_REPAIR = 0.1;
+/** The room for repair changes in steps of this, since each change sets the encoders anew. */
+const ROOM_STEP = 0.1;
+/** So many looks in a row must find less before there is less room. */
+const PATIENCE = 5;
 /** Frames per second that are left of a screen at worst, in the lowest of three temporal layers. */
 const SCREEN = { maxBitrate: 2_500_000, maxFramerate: 30, scalabilityMode: "L1T3" };
 
@@ -21,22 +31,50 @@ function bitrateOf(lines) {
  *
  * @param {{width?: number, height?: number}} size  of the track, absent where the browser does not know it yet
  * @param {ReadonlySet<string> | null} wanted  what is of use to anybody; null: all
+ * @param {number} room  how many times the rate of the pictures themselves they may take, for what is sent again
  * @returns {{rid: string, active: boolean, scaleResolutionDownBy: number, maxBitrate: number}[]}
  */
-export function layersOf({ width = 0, height = 0 }, wanted) {
+export function layersOf({ width = 0, height = 0 }, wanted, room = 1) {
   const pixels = width * height;
   const count = pixels >= PIXELS_FOR_THREE ? 3 : pixels >= PIXELS_FOR_TWO ? 2 : 1;
   const lines = Math.min(width, height) || 720;
   return RIDS.map((rid, place) => {
     const scale = place < count ? 2 ** (count - 1 - place) : 1;
     const active = place < count && (wanted === null || wanted.has(rid));
-    return { rid, active, scaleResolutionDownBy: scale, maxBitrate: bitrateOf(lines / scale) };
+    return { rid, active, scaleResolutionDownBy: scale, maxBitrate: room * bitrateOf(lines / scale) };
   });
+}
+
+/** How much more than its pictures a sender may send, so that what is sent again is not taken from them. */
+export class RepairRoom {
+  #sent = 0;
+  #again = 0;
+  #lower = 0;
+  factor = 1;
+
+  /**
+   * Take the bytes sent since the start, and those of them that were sent again.
+   *
+   * @param {number} sent @param {number} again @returns {boolean} whether the factor has changed
+   */
+  count(sent, again) {
+    const [bytes, repairs] = [sent - this.#sent, again - this.#again];
+    [this.#sent, this.#again] = [sent, again];
+    if (bytes <= 0 || repairs < 0) return false;
+    const share = Math.min(repairs / bytes, 1);
+    const room = share <= MOST_REPAIR ? 1 / (1 - share) : ((1 - share) / MOST_REPAIR) ** 2 / MOST_REPAIR;
+    const wanted = share < LITTLE_REPAIR ? 1 : Math.max(1, Math.round(room / ROOM_STEP) * ROOM_STEP);
+    this.#lower = wanted < this.factor ? this.#lower + 1 : 0;
+    if (wanted === this.factor || (wanted < this.factor && this.#lower < PATIENCE)) return false;
+    [this.factor, this.#lower] = [wanted, 0];
+    return true;
+  }
 }
 
 export class Simulcast {
   /** @type {Set<string> | null} */ #wanted = null;
   /** @type {Promise<unknown>} */ #fitting = Promise.resolve();
+  #room = new RepairRoom();
 
   /** @param {RTCPeerConnection} connection @returns {RTCRtpTransceiver} */
   addCamera(connection) {
@@ -69,6 +107,25 @@ export class Simulcast {
   }
 
   /**
+   * Leave room for what is sent again, from now on.
+   *
+   * @param {RTCRtpSender} sender @returns {() => void} ends it
+   */
+  makeRoom(sender) {
+    const timer = setInterval(async () => {
+      if (!sender.track) return;
+      let [sent, again] = [0, 0];
+      for (const stream of (await sender.getStats()).values()) {
+        if (stream.type !== "outbound-rtp") continue;
+        sent += stream.bytesSent ?? 0;
+        again += stream.retransmittedBytesSent ?? 0;
+      }
+      if (this.#room.count(sent, again) && sender.track) void this.fit(sender, sender.track);
+    }, LOOK_EVERY);
+    return () => clearInterval(timer);
+  }
+
+  /**
    * Suit the encodings to a track that is sent, or about to be; one change at a time, as each starts from the last.
    *
    * @param {RTCRtpSender} sender @param {MediaStreamTrack} track
@@ -76,7 +133,7 @@ export class Simulcast {
   fit(sender, track) {
     this.#fitting = this.#fitting.then(async () => {
       const parameters = sender.getParameters();
-      const layers = layersOf(track.getSettings(), this.#wanted);
+      const layers = layersOf(track.getSettings(), this.#wanted, this.#room.factor);
       let changed = false;
       for (const [place, encoding] of parameters.encodings.entries()) {
         const { rid: _, ...wish } = layers[place];
