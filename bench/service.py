@@ -40,8 +40,8 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def service(*, rtt: float = 0.0) -> AsyncIterator[Service]:
-    """Start a service with free ports, `rtt` seconds away, and stop it at the end.
+async def service(*, rtt: float = 0.0, seed: int = 0) -> AsyncIterator[Service]:
+    """Start a service with free ports, `rtt` seconds away, and stop it at the end; `seed` is that of its losses.
 
     Raises RuntimeError when it does not start, or has logged an error by the end.
     """
@@ -57,7 +57,7 @@ async def service(*, rtt: float = 0.0) -> AsyncIterator[Service]:
     try:
         http_port = await _address(process, output)
         reading = asyncio.create_task(_read_on(process, output), name="output of the service")
-        udp = Relay((NEAR, port), (SERVER, port))
+        udp = Relay((NEAR, port), (SERVER, port), seed=seed)
         tcp = await TcpRelay.start((SERVER, 0), (SERVER, http_port))
         url = "http://{}:{}".format(*tcp.address)
         running = Service(url, udp, tcp, (SERVER, port), process)

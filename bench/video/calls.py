@@ -90,14 +90,14 @@ class Call:
 class Scheme(Protocol):
     """A way to bring the picture over."""
 
-    def __call__(self, browser: Browser, rtt: float) -> Any:
+    def __call__(self, browser: Browser, rtt: float, seed: int) -> Any:
         """An asynchronous context of a Call whose viewer sees something; `rtt` is that of one hop, in seconds."""
 
 
 @asynccontextmanager
-async def through_clarion(browser: Browser, rtt: float) -> AsyncIterator[Call]:
+async def through_clarion(browser: Browser, rtt: float, seed: int) -> AsyncIterator[Call]:
     """The call page, and `clarion serve` between two hops."""
-    async with service(rtt=rtt) as running, AsyncExitStack() as stack:
+    async with service(rtt=rtt, seed=seed) as running, AsyncExitStack() as stack:
 
         def set_network(profile: LinkProfile) -> None:
             running.udp.up = running.udp.down = profile
@@ -111,7 +111,7 @@ async def through_clarion(browser: Browser, rtt: float) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def passed_on(browser: Browser, rtt: float) -> AsyncIterator[Call]:
+async def passed_on(browser: Browser, rtt: float, seed: int) -> AsyncIterator[Call]:
     """Plain forwarding with honest feedback: between the two hops every datagram goes on as it came.
 
     All repair and all control of the rate is that of the two browsers, end to end.
@@ -124,9 +124,9 @@ async def passed_on(browser: Browser, rtt: float) -> AsyncIterator[Call]:
         answer = await viewer.evaluate(ANSWER, re.sub(r"a=candidate:.*\r\n", "", offer))
         candidates = re.findall(r"a=(candidate:\S+ 1 udp \d+) ([\d.]+) (\d+) typ host", answer)
         _, host, port = next(candidate for candidate in candidates if candidate[1] != "127.0.0.1")
-        second = Relay((NEAR, 0), (host, int(port)), seed=2)
+        second = Relay((NEAR, 0), (host, int(port)), seed=2 * seed + 1)
         stack.callback(second.close)
-        first = Relay((NEAR, 0), second.address, seed=1)
+        first = Relay((NEAR, 0), second.address, seed=2 * seed)
         stack.callback(first.close)
 
         def set_network(profile: LinkProfile) -> None:

@@ -32,16 +32,18 @@ Results = dict[str, dict[str, Figures]]
 """By scheme, then by key of the row."""
 
 
-async def watch(browser: Browser, scheme: Scheme, row: Row, *, rtt: float, warm_up: float, seconds: float) -> Figures:
+async def watch(
+    browser: Browser, scheme: Scheme, row: Row, *, rtt: float, seed: int, warm_up: float, seconds: float
+) -> Figures:
     """Hold one call and measure it."""
-    async with scheme(browser, rtt) as call:
+    async with scheme(browser, rtt, seed) as call:
         await asyncio.sleep(SETTLE_SECONDS)
         call.set_network(row.profile(rtt))
         await asyncio.sleep(warm_up)
         return await measure(call, seconds)
 
 
-async def film_strip(row: Row, path: Path, *, rtt: float, warm_up: float) -> None:
+async def film_strip(row: Row, path: Path, *, rtt: float, seed: int, warm_up: float) -> None:
     """Write pictures of what viewers see with every scheme."""
     strips = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +51,7 @@ async def film_strip(row: Row, path: Path, *, rtt: float, warm_up: float) -> Non
         write(film)
         async with chromium(film) as browser:
             for name, scheme in SCHEMES.items():
-                async with scheme(browser, rtt) as call:
+                async with scheme(browser, rtt, seed) as call:
                     await asyncio.sleep(SETTLE_SECONDS)
                     call.set_network(row.profile(rtt))
                     await asyncio.sleep(warm_up)
@@ -58,7 +60,8 @@ async def film_strip(row: Row, path: Path, *, rtt: float, warm_up: float) -> Non
 
 
 async def run(
-    rows: tuple[Row, ...], schemes: dict[str, Scheme], console: Console, *, rtt: float, warm_up: float, seconds: float
+    rows: tuple[Row, ...], schemes: dict[str, Scheme], console: Console,
+    *, rtt: float, seed: int, warm_up: float, seconds: float,
 ) -> Results:
     """Measure every row with every scheme, and say each as it comes."""
     results: Results = {name: {} for name in schemes}
@@ -68,7 +71,7 @@ async def run(
         for row in rows:
             for name, scheme in schemes.items():
                 async with chromium(film) as browser:
-                    found = await watch(browser, scheme, row, rtt=rtt, warm_up=warm_up, seconds=seconds)
+                    found = await watch(browser, scheme, row, rtt=rtt, seed=seed, warm_up=warm_up, seconds=seconds)
                 results[name][row.key] = found
                 console.print(f"{row.name:20}{name:18}{found}", highlight=False, soft_wrap=True)
     return results
@@ -120,6 +123,7 @@ def main(
     rtt: Annotated[float, typer.Option(help="Seconds, there and back, of each hop.")] = 0.04,
     seconds: Annotated[float, typer.Option(help="Measured in each call.")] = 60.0,
     warm_up: Annotated[float, typer.Option(help="Seconds of loss before that.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Which datagrams are lost.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="15 s after 5 s.")] = False,
     others: Annotated[bool, typer.Option(help="Also plain forwarding.")] = True,
     strip: Annotated[Path | None, typer.Option(help="Write pictures of 30 % loss to this PNG, and measure nothing.")]
@@ -134,11 +138,13 @@ def main(
     if quick:
         seconds, warm_up = 15.0, 5.0
     if strip is not None:
-        asyncio.run(film_strip(named("30")[-1], strip, rtt=rtt, warm_up=warm_up))
+        asyncio.run(film_strip(named("30")[-1], strip, rtt=rtt, seed=seed, warm_up=warm_up))
         return
     schemes = SCHEMES if others else {CLARION: SCHEMES[CLARION]}
     console = Console(width=140)
-    results = asyncio.run(run(chosen, schemes, console, rtt=rtt, warm_up=warm_up, seconds=seconds))
+    results = asyncio.run(
+        run(chosen, schemes, console, rtt=rtt, seed=seed, warm_up=warm_up, seconds=seconds)
+    )
     console.print(table(chosen, results))
     console.print(f"load of the machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     if as_json:
@@ -149,4 +155,4 @@ def main(
             for scheme, found in results.items()
             for row in chosen
         ]  # fmt: skip
-        print(json.dumps({"bench": "video", "rtt": rtt, "seconds": seconds, "cells": cells}))
+        print(json.dumps({"bench": "video", "rtt": rtt, "seed": seed, "seconds": seconds, "cells": cells}))

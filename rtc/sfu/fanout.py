@@ -230,10 +230,7 @@ class Fanout:
         self._groups = None
 
     def resend(self, leg: Leg, packet: SourcePacket, sender: Sender, *, now: float, copied: bool = True) -> None:
-        """Send one packet again to one leg: as RTX where agreed (RFC 4588), else exactly as it was.
-
-        It is `copied` as the leg's packets are, but for what only probes the path.
-        """
+        """Send one packet again to one leg: as RTX where agreed (RFC 4588), else as it was; `copied` as its others."""
         slot = leg.slot
         if self._groups is None:
             self._regroup()
@@ -416,8 +413,7 @@ class Fanout:
         if size > MAX_PLAINTEXT:
             sender.failures += len(group.legs)
             return
-        count = len(group.legs)
-        start = sender.reserve(count)
+        start = sender.reserve(count := len(group.legs))
         end = start + count
         outbox = sender.outbox
         shift, pictures, ends = 0, 0, packet.marker
@@ -448,9 +444,9 @@ class Fanout:
         later = group.depart(outbox.rows[start:end], group.legs, size, now=now) if group.numbered else ()
         sender.failures += protect_equal(group.contexts, outbox, start, size)
         if group.protection.copies > 1:
-            leaves = {index: at for index, _, at in later}
+            held = {index: at for index, _, at in later}
             for index, leg in enumerate(group.legs):
-                sender.copy(start + index, leg.slot.outlet, group.protection, now=leaves.get(index, now))
+                sender.copy(start + index, leg.slot.outlet, group.protection, now=held.get(index, now))
         for index, outlet, at in later:
             sender.hold(start + index, outlet, at=at)
 
