@@ -310,7 +310,9 @@ def audit(
             each["what"],
             each.get("who", ""),
             each.get("whom", ""),
-            " ".join(f"{name}={value}" for name, value in each.get("detail", {}).items()),
+            " ".join(
+                f"{name}={when(value) if name == 'until' else value}" for name, value in each.get("detail", {}).items()
+            ),
         )
         for each in entries
     ]

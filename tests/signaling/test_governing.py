@@ -62,7 +62,9 @@ async def test_a_meeting_is_governed_from_the_command_line(serve: Serve) -> None
     assert [each["what"] for each in entries if each.get("whomName") == "Bob"] == [
         "silenced", "role_set", "removed", "unbanned",
     ]
-    assert "banned" in (await clarion(service, "audit", "--room", "hall"))[1]
+    shown = (await clarion(service, "audit", "--room", "hall"))[1]
+    assert "banned" in shown
+    assert "until=20" in shown, "a date, not seconds"
     assert (await clarion(service, "person", "erase", "bob", "--yes"))[0] == 0
     assert '"audit": []' in (await clarion(service, "person", "export", "bob"))[1]
 
