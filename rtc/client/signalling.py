@@ -133,14 +133,7 @@ class Signalling:
         self._hello = hello
         try:
             async with asyncio.timeout(seconds) as limit:
-                for attempt in range(FIRST_ATTEMPTS):
-                    socket = self._socket = await self._open()
-                    try:
-                        joined = await self._greet(socket, hello, limit, waiting)
-                        break
-                    except (aiohttp.ClientError, OSError):
-                        if attempt + 1 == FIRST_ATTEMPTS:
-                            raise
+                socket, joined = await self._knock(hello, limit, waiting)
         except TimeoutError:
             raise JoinError("timeout", f"the server at {self.url} did not answer in {seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as problem:
@@ -160,9 +153,34 @@ class Signalling:
             task.add_done_callback(self._task_done)
         return joined
 
+    async def _knock(
+        self, hello: protocol.Message, limit: asyncio.Timeout, waiting: Callable[[], object]
+    ) -> tuple[aiohttp.ClientWebSocketResponse, protocol.ServerMessage | int]:
+        """Say hello until it is answered, through connections that break; in the lobby also through a restart."""
+        attempt, in_lobby = 0, False
+
+        def wait() -> None:
+            nonlocal attempt, in_lobby
+            attempt, in_lobby = 0, True
+            limit.reschedule(None)
+            waiting()
+
+        while True:
+            socket: aiohttp.ClientWebSocketResponse | None = None
+            try:
+                socket = self._socket = await self._open()
+                return socket, await self._greet(socket, hello, wait)
+            except (aiohttp.ClientError, OSError):
+                attempt += 1
+                if not in_lobby and (socket is None or attempt == FIRST_ATTEMPTS):
+                    raise
+            if in_lobby and limit.when() is None:
+                limit.reschedule(asyncio.get_running_loop().time() + RETURN_SECONDS)
+            if in_lobby:
+                await asyncio.sleep(BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)])
+
     async def _greet(
-        self, socket: aiohttp.ClientWebSocketResponse, hello: protocol.Message, limit: asyncio.Timeout,
-        waiting: Callable[[], object],
+        self, socket: aiohttp.ClientWebSocketResponse, hello: protocol.Message, waiting: Callable[[], object]
     ) -> protocol.ServerMessage | int:
         """Say hello, with what was asked for before; the answer."""
         early = [command for command, _ in self._unanswered.values()]
@@ -171,7 +189,6 @@ class Signalling:
             await socket.send_str(protocol.encode(command))
         answer = await self._first_message(socket)
         if isinstance(answer, protocol.Waiting):
-            limit.reschedule(None)
             waiting()
             answer = await self._first_message(socket)
         return answer

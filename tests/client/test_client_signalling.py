@@ -274,6 +274,30 @@ async def test_a_join_whose_answer_is_lost_is_repeated_as_the_same_join(fake: Fa
     await session.signalling.close()
 
 
+async def test_who_waits_in_the_lobby_waits_on_through_a_restart(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signalling, "BACKOFF_SECONDS", (0.0, 0.01))
+
+    async def waits(socket: web.WebSocketResponse) -> None:
+        await read(socket)
+        await socket.send_str(server.encode(server.Waiting()))
+
+    async def lets_in(socket: web.WebSocketResponse) -> None:
+        await waits(socket)
+        await socket.send_str(server.encode(JOINED))
+        await socket.receive()
+
+    async def breaks(socket: web.WebSocketResponse) -> None:
+        await read(socket)
+
+    fake.handlers = [waits, *[breaks] * 2 * signalling.FIRST_ATTEMPTS, lets_in]
+    session = Session(fake.url)
+    await session.join()
+    assert fake.connections == 2 * signalling.FIRST_ATTEMPTS + 2
+    await session.signalling.close()
+
+
 async def test_a_snapshot_of_a_restarted_server_whose_clock_was_set_back_is_not_taken_for_a_repetition(
     fake: FakeServer,
 ) -> None:

@@ -6,6 +6,12 @@ import pytest
 from conftest import OpenPage, person, seen, until
 from playwright.sync_api import Page, expect
 
+QUICK_ATTEMPTS = """
+    const later = window.setTimeout;
+    window.setTimeout = (run, delay, ...rest) => later(run, delay < 9000 ? 20 : delay, ...rest);
+"""
+"""The page does not wait between its attempts to connect."""
+
 
 @pytest.fixture
 def call(join: OpenPage) -> Page:
@@ -95,10 +101,7 @@ def test_an_ice_restart_follows_a_change_of_network(call: Page) -> None:
 
 
 def test_the_page_gives_up_in_the_end_and_says_so(join: OpenPage) -> None:
-    page = join(fake={}, script="""
-        const later = window.setTimeout;
-        window.setTimeout = (run, delay, ...rest) => later(run, delay < 9000 ? 20 : delay, ...rest);
-    """)
+    page = join(fake={}, script=QUICK_ATTEMPTS)
     until(page, "clarion.state === 'joined'")
     page.evaluate("fake.mode = 'refuse'; fake.drop()")
     expect(page.locator("h1")).to_have_text("The connection is lost")
@@ -114,6 +117,19 @@ def test_a_page_that_comes_back_at_the_same_time_as_everybody_else_tries_again(c
     expect(call.locator(".banner")).to_be_empty()
     assert call.evaluate("clarion.self") == me
     assert len(seen(call, "join")) == 1
+
+
+def test_who_waits_in_the_lobby_waits_on_through_a_restart(join: OpenPage) -> None:
+    page = join(fake={"lobby": True}, script=QUICK_ATTEMPTS)
+    expect(page.get_by_text("You are at the door")).to_be_visible()
+    page.evaluate("fake.mode = 'refuse'; fake.drop()")
+    until(page, "fake.sockets.length > 8")
+    page.evaluate("fake.mode = 'accept'")
+    until(page, "fake.sent('join').length === 2")
+    first, second = seen(page, "join")
+    assert first["session"] == second["session"], "the same join, not another"
+    page.evaluate("fake.letIn()")
+    until(page, "clarion.state === 'joined'")
 
 
 def test_the_token_is_used_to_join_and_does_not_stay_in_the_address(open_page: OpenPage) -> None:

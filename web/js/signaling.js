@@ -60,7 +60,7 @@ export class Signaling extends EventTarget {
   #ready = false;
   /** Commands may be sent on the present connection: right behind `join`, or once the session is resumed. */
   #sendable = false;
-  #everJoined = false;
+  #everReached = false;
   /** The server was, and has not said yet how everything stands. */
   #restarted = false;
   #attempt = 0;
@@ -145,9 +145,8 @@ export class Signaling extends EventTarget {
     this.#heard = performance.now();
     const message = /** @type {ServerMessage} */ (JSON.parse(text));
     const seq = message.seq ?? 0;
-    const begins = message.type === "joined" || message.type === "reachable";
-    if (seq && begins) this.#lastSeq = this.#ackedSeq = 0;
     if (seq) {
+      if (message.type === "joined" || message.type === "reachable") this.#lastSeq = this.#ackedSeq = 0;
       if (seq <= this.#lastSeq) return;
       this.#lastSeq = seq;
       this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ACK_DELAY * 1000);
@@ -157,7 +156,7 @@ export class Signaling extends EventTarget {
       case "reachable":
         this.#session = message.session || this.#session;
         this.#established();
-        this.#everJoined = true;
+        this.#everReached = true;
         for (const [id, { text: held }] of this.#pending) if (id >= this.#heldFrom) this.#socket?.send(held);
         this.#heldFrom = Infinity;
         this.#emit("joined", this.#restarted ? { ...message, snapshot: false } : message);
@@ -180,6 +179,7 @@ export class Signaling extends EventTarget {
       case "waiting":
         // in the lobby: what was sent is kept there, what comes now waits here
         clearTimeout(this.#connectTimer);
+        [this.#everReached, this.#attempt] = [true, 0];
         this.#sendable = false;
         this.#heldFrom = this.#nextId;
         this.#emit("event", message);
@@ -200,7 +200,7 @@ export class Signaling extends EventTarget {
     if (re) this.#settle(re)?.reject(new SignalingError(code, message));
     else if (this.#ready) console.warn("the server complains:", message); // and goes on, or says `closed` next
     else if (code === "gone" && this.#session) this.#joinAfresh();
-    else if (this.#everJoined && PASSING.includes(code)) this.#lost(this.#socket);
+    else if (this.#everReached && PASSING.includes(code)) this.#lost(this.#socket);
     else this.#end({ kind: "error", code, message });
   }
 
@@ -251,8 +251,8 @@ export class Signaling extends EventTarget {
   #lost(socket) {
     if (this.#closed || socket !== this.#socket) return;
     this.#dropSocket();
-    if (this.#attempt >= (this.#everJoined ? ATTEMPTS : FIRST_ATTEMPTS)) {
-      return this.#end({ kind: this.#everJoined ? "lost" : "unreachable", code: "", message: "" });
+    if (this.#attempt >= (this.#everReached ? ATTEMPTS : FIRST_ATTEMPTS)) {
+      return this.#end({ kind: this.#everReached ? "lost" : "unreachable", code: "", message: "" });
     }
     const delay = RECONNECT_DELAYS[Math.min(this.#attempt, RECONNECT_DELAYS.length - 1)] + (this.#attempt > 1 ? Math.random() : 0);
     this.#attempt += 1;
