@@ -53,6 +53,7 @@ class Inbox(_Rows):
         #: Unix time when the kernel took in the first of them; None where it does not say.
         self.arrived: float | None = None
         self._names = self.names.data.cast("B")
+        self._lengths = self.lengths.data
 
     def sockaddr(self, i: int) -> bytes:
         """Raw socket address of the sender of row i."""
@@ -64,7 +65,9 @@ class Inbox(_Rows):
         if 0 in sizes or (sizes and max(sizes) > self.row_size):
             sizes = self._compact(sizes)
         self.sizes = sizes
-        self.lengths[: len(sizes)] = sizes
+        lengths = self._lengths
+        for i, size in enumerate(sizes):
+            lengths[i] = size
         return len(sizes)
 
     def _compact(self, sizes: list[int]) -> list[int]:
