@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from itertools import accumulate
 
+import msgspec
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -41,9 +42,13 @@ class Metrics:
         )
         self.leaves = self._counter("leaves_total", "Participants that left, by reason.", "reason")
         self.reconnects = self._counter("reconnects_total", "Lost connections, by result.", "result")
-        self.ws_messages = self._counter("ws_messages_total", "WebSocket messages.", "type", "direction")
+        self.messages_in: Tally[type[msgspec.Struct]] = Tally()
+        """WebSocket messages that came, by type; plain numbers, for there are very many."""
+        self.messages_out: Tally[type[msgspec.Struct]] = Tally()
+        """The same of those for clients."""
+        self.add(self._ws_messages)
         self.ws_queue = self._histogram(
-            "ws_send_queue_depth", "Events waiting for a WebSocket when one is added.", QUEUE_BUCKETS
+            "ws_send_queue_depth", "Events waiting for a WebSocket when it is written.", QUEUE_BUCKETS
         )
         self.rate_limited = self._counter("rate_limited_total", "Refused for coming too fast.", "rule")
         self.webhook_deliveries = self._counter(
@@ -86,6 +91,14 @@ class Metrics:
             await asyncio.sleep(LAG_SAMPLE_SECONDS)
             self.last_lag = max(0.0, loop.time() - due)
             self.loop_lag.observe(self.last_lag)
+
+    def _ws_messages(self) -> Iterable[Metric]:
+        directions = ("in", self.messages_in), ("out", self.messages_out)
+        values = [
+            ((str(kind.__struct_config__.tag), way), float(count))
+            for way, counts in directions for kind, count in counts.items()
+        ]
+        yield counter("ws_messages", "WebSocket messages.", ("type", "direction"), values)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(name, documentation, labels, namespace=NAMESPACE, registry=self.registry)

@@ -113,7 +113,7 @@ class Session:
         except LogFullError:
             self._overflowed(self)
             return
-        self._metrics.ws_messages.labels(event.__struct_config__.tag, "out").inc()
+        self._metrics.messages_out[type(event)] += 1
         if self.connection:
             self.connection.wake()
 

@@ -166,7 +166,6 @@ class Connection:
         session = self._session
         assert session is not None  # noqa: S101 - only a session that was attached calls
         unsent = session.log.last_seq - max(self._sent_seq, self._backlog_seq)
-        self._metrics.ws_queue.observe(unsent)
         if unsent > MAX_UNSENT_EVENTS:
             self._abort("reads too slowly")
         self._write_soon()
@@ -313,7 +312,7 @@ class Connection:
             self._sessions.end(session, "left")
 
     def _count_in(self, message: protocol.ClientMessage) -> None:
-        self._metrics.ws_messages.labels(message.__struct_config__.tag, "in").inc()
+        self._metrics.messages_in[type(message)] += 1
 
     # --- writing ------------------------------------------------------------------------------------------
 
@@ -342,6 +341,8 @@ class Connection:
 
     async def _flush(self) -> None:
         """What opens a resumed connection, then the log, then what is of the moment."""
+        if self._session is not None:
+            self._metrics.ws_queue.observe(self._session.log.last_seq - self._sent_seq)
         if self._greeting:
             greeting, self._greeting = self._greeting, None
             await self._send(greeting)
@@ -364,7 +365,7 @@ class Connection:
                 return
 
     async def _send(self, event: protocol.Event) -> None:
-        self._metrics.ws_messages.labels(event.__struct_config__.tag, "out").inc()
+        self._metrics.messages_out[type(event)] += 1
         await self._socket.send_str(protocol.encode(event))
 
     def _abort(self, why: str) -> None:

@@ -214,6 +214,9 @@ async def test_metrics_count_what_happens_and_name_nobody(serve: Serve) -> None:
     assert values["clarion_joins_total", "server-full"] == 1
     assert values["clarion_leaves_total", "left"] == 1
     assert values["clarion_join_duration_seconds_count",] == 1
+    assert values["clarion_ws_messages_total", "in", "join"] == 3
+    assert values["clarion_ws_messages_total", "out", "published"] == 1
+    assert values["clarion_ws_send_queue_depth_count",] > 0
     assert values["clarion_draining",] == 0
     assert values["clarion_rtp_packets_total", "in", "audio"] == 7
     assert values["clarion_rtp_bytes_total", "out", "video"] == 900
