@@ -76,6 +76,8 @@ class Call:
     viewer: Page
     set_network: Callable[[LinkProfile], None]
     """What each hop does in each direction from now on."""
+    set_ways: Callable[[LinkProfile, LinkProfile], None]
+    """What each hop does from now on on the way to the server, or to the viewer, and on the way from it."""
 
     async def sent(self) -> list[dict[str, Any]]:
         """Statistics of the streams of video that the sender sends: one a layer."""
@@ -95,19 +97,19 @@ class Scheme(Protocol):
 
 
 @asynccontextmanager
-async def through_clarion(browser: Browser, rtt: float, seed: int) -> AsyncIterator[Call]:
-    """The call page, and `clarion serve` between two hops."""
+async def through_clarion(browser: Browser, rtt: float, seed: int, *scripts: Path) -> AsyncIterator[Call]:
+    """The call page, with further scripts that run first, and `clarion serve` between two hops."""
     async with service(rtt=rtt, seed=seed) as running, AsyncExitStack() as stack:
 
-        def set_network(profile: LinkProfile) -> None:
-            running.udp.up = running.udp.down = profile
+        def set_ways(up: LinkProfile, down: LinkProfile) -> None:
+            running.udp.up, running.udp.down = up, down
 
-        viewer = await _page(stack, browser, running.url)
-        sender = await _page(stack, browser, running.url)
+        viewer = await _page(stack, browser, running.url, *scripts)
+        sender = await _page(stack, browser, running.url, *scripts)
         await _enter(sender, "Sofia", camera=True)
         await _enter(viewer, "Li", camera=False)
         await viewer.evaluate(VISIBLE, CONNECT_MS)
-        yield Call(sender, viewer, set_network)
+        yield Call(sender, viewer, lambda profile: set_ways(profile, profile), set_ways)
 
 
 @asynccontextmanager
@@ -129,9 +131,12 @@ async def passed_on(browser: Browser, rtt: float, seed: int) -> AsyncIterator[Ca
         first = Relay((NEAR, 0), second.address, seed=2 * seed)
         stack.callback(first.close)
 
-        def set_network(profile: LinkProfile) -> None:
+        def set_ways(up: LinkProfile, down: LinkProfile) -> None:
             for hop in (first, second):
-                hop.up = hop.down = profile
+                hop.up, hop.down = up, down
+
+        def set_network(profile: LinkProfile) -> None:
+            set_ways(profile, profile)
 
         set_network(LinkProfile(delay=rtt / 2))
         near = "a=candidate:1 1 udp 2122260223 {} {} typ host\r\n".format(*first.address)
@@ -139,7 +144,7 @@ async def passed_on(browser: Browser, rtt: float, seed: int) -> AsyncIterator[Ca
         sdp = lines.replace("a=ice-ufrag:", f"{near}a=ice-ufrag:", 1)
         await sender.evaluate("sdp => connection.setRemoteDescription({type: 'answer', sdp})", sdp)
         await viewer.evaluate(VISIBLE, CONNECT_MS)
-        yield Call(sender, viewer, set_network)
+        yield Call(sender, viewer, set_network, set_ways)
 
 
 @asynccontextmanager
@@ -154,12 +159,13 @@ async def chromium(film: Path) -> AsyncIterator[Browser]:
             await browser.close()
 
 
-async def _page(stack: AsyncExitStack, browser: Browser, url: str) -> Page:
+async def _page(stack: AsyncExitStack, browser: Browser, url: str, *scripts: Path) -> Page:
     context = await browser.new_context(base_url=url, locale="en", viewport={"width": 480, "height": 360})
     stack.push_async_callback(context.close)
     context.set_default_timeout(CONNECT_MS)
     page = await context.new_page()
-    await page.add_init_script(path=WATCH)
+    for script in (WATCH, *scripts):
+        await page.add_init_script(path=script)
     if url == PLAIN_URL:
         await page.route("**/*", lambda route: route.fulfill(body="<title>plain</title>", content_type="text/html"))
         await page.goto(url)

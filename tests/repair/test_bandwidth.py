@@ -7,6 +7,7 @@ import pytest
 from bench.narrow_path import Flow, simulate_path
 from rtc.netem import LinkProfile
 from rtc.repair.bandwidth.estimator import BandwidthEstimator
+from rtc.repair.bandwidth.loss import ChanceLoss, Trial
 
 
 def flow(*, begin: float = 0.0) -> Flow:
@@ -107,3 +108,29 @@ def test_what_nobody_uses_is_not_promised() -> None:
     one.most = 100_000
     simulate_path([one], lambda now: LinkProfile(delay=0.02), seconds=20)
     assert one.estimate(19) <= 500_000
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("loss", [0.3, 0.5])
+def test_a_slow_stream_that_loses_much_by_chance_is_not_thought_to_fill_its_link(loss: float, seed: int) -> None:
+    """Few packets tell little: what a trial finds by accident made the next begin lower, down to nothing."""
+    one = flow()
+    one.most = 250_000
+    profile = LinkProfile(delay=0.02, loss=loss)
+    simulate_path([one], lambda now: profile if now >= 5 else LinkProfile(delay=0.02), seconds=60, seed=seed)
+    assert one.used(15, 60) >= 0.9 * one.most
+    assert min(bitrate for when, bitrate in one.estimates if when >= 5) >= 0.4 * one.most
+
+
+def test_a_trial_in_which_next_to_nothing_is_sent_ends() -> None:
+    loss = ChanceLoss()
+    for step in range(40):
+        loss.counted(expected=10, lost=0 if step < 20 else 6, runs=3, now=step / 10)
+        loss.delivered(5000)
+        loss.advance(now=step / 10)
+    assert loss.trial is Trial.LEVEL
+    states = set()
+    for step in range(40, 400):
+        loss.counted(expected=step % 20 == 0, lost=0, runs=0, now=step / 10)
+        states.add(loss.advance(now=step / 10))
+    assert Trial.FULL not in states and loss.trial is Trial.NONE
