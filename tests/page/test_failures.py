@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from conftest import OpenPage, person, until
+from conftest import QUICK_ATTEMPTS, OpenPage, person, until
 from playwright.sync_api import Page, expect
 
 from signaling.protocol import Closed, ErrorCode
@@ -99,8 +99,8 @@ def test_leaving_shows_a_page_from_which_one_can_come_back(join: OpenPage) -> No
 
 
 def test_a_server_that_does_not_answer_is_said_so(join: OpenPage) -> None:
-    page = join(fake={"mode": "refuse"}, script="Math.random = () => 0", ready=".call")
-    expect(page.locator("h1")).to_have_text("The server does not answer", timeout=20_000)
+    page = join(fake={"mode": "refuse"}, script=QUICK_ATTEMPTS, ready=".ending")
+    expect(page.locator("h1")).to_have_text("The server does not answer")
     assert "Try again" in steps(page)
 
 

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import OpenPage, person, seen, until
+from conftest import QUICK_ATTEMPTS, OpenPage, person, seen, until
 from playwright.sync_api import Page, expect
-
-QUICK_ATTEMPTS = """
-    const later = window.setTimeout;
-    window.setTimeout = (run, delay, ...rest) => later(run, delay < 9000 ? 20 : delay, ...rest);
-"""
-"""The page does not wait between its attempts to connect."""
 
 
 @pytest.fixture
