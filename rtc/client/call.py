@@ -274,7 +274,7 @@ class Call:
     async def _enter(self, room: str, name: str, token: str, seconds: float) -> None:
         self._started = time.monotonic()
         # The offer goes out right behind `join`: one round trip less until the first sound.
-        connecting = asyncio.create_task(self._media.connect(fresh=True), name="media connection")
+        connecting = asyncio.create_task(self._media.begin(self._reconnect), name="media connection")
         try:
             joined = await self._signalling.join(
                 room=room, name=name, token=token, seconds=seconds, waiting=connecting.cancel
@@ -282,13 +282,14 @@ class Call:
             self.id = joined.you.id
             self.governance.joined(joined)
             if connecting.cancelled():  # its offer may have waited too long
-                connecting = asyncio.create_task(self._media.connect(fresh=True), name="media connection")
+                connecting = asyncio.create_task(self._media.begin(self._reconnect), name="media connection")
             self._messages.joined(joined.last_message)
             for participant in joined.participants:
                 for publication in self._roster.enter(participant).publications.values():
                     self._incoming.add(publication)
             async with asyncio.timeout(seconds):
                 await connecting
+            self._fresh = self._unpublished = False
         except TimeoutError:
             message = "the server answers, but no media comes through: is its UDP port reachable?"
             raise JoinError("no-media", message) from None

@@ -15,6 +15,7 @@ from rtc.client.audio_receiver import CLOCK_RATE as AUDIO_CLOCK_RATE
 from rtc.client.audio_receiver import AudioReceiver
 from rtc.client.audio_sender import AudioSender
 from rtc.client.connection import Connection, ConnectionCounters
+from rtc.client.errors import CallError
 from rtc.client.offer import (
     EXTENSION_IDS,
     Answer,
@@ -214,6 +215,24 @@ class Media:
         self._apply(answer)
         self._answered()
         await connection.connect(answer)
+
+    async def begin(self, interrupted: asyncio.Event) -> None:
+        """Connect for the first time; anew whenever `interrupted` is set, or about to be. Raises as `connect`."""
+        while True:
+            interrupted.clear()
+            connecting = asyncio.create_task(self.connect(fresh=True), name="first media connection")
+            waiting = asyncio.create_task(interrupted.wait(), name="interruption of the first media connection")
+            try:
+                await asyncio.wait({connecting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                if not interrupted.is_set():
+                    problem = connecting.exception()
+                    if not isinstance(problem, CallError) or problem.code != "gone":
+                        return connecting.result()
+                    await waiting  # the server was restarted, and tells next how everything stands
+            finally:
+                connecting.cancel()
+                waiting.cancel()
+                await asyncio.gather(connecting, waiting, return_exceptions=True)
 
     async def run(self) -> None:
         """Drive timers until cancelled."""

@@ -18,6 +18,7 @@ from rich.console import Console
 from bench.people import RATE, Bars, Tone
 from rtc.client import (
     Call,
+    CallError,
     ConnectionChanged,
     JoinError,
     LobbyChanged,
@@ -34,6 +35,7 @@ from rtc.client import (
 )
 from rtc.client.cli import as_object, run, summary
 from rtc.client.events import EventStream
+from rtc.client.media import Media
 from rtc.client.recorder import FileWriter
 from signaling.app import create_app
 from signaling.config import Settings
@@ -301,6 +303,36 @@ class Proxy:
     async def stop(self) -> None:
         self._server.close()
         self.cut()
+
+
+async def test_a_server_that_is_restarted_while_one_enters_is_entered_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts = 0
+    interrupted = asyncio.Event()
+
+    async def exchange(_offer: str) -> str:
+        raise NotImplementedError
+
+    async def connect(*, fresh: bool) -> None:
+        nonlocal attempts
+        attempts += 1
+        assert fresh
+        if attempts == 1:  # the answer to the offer was lost with the server; a moment later it is there again
+            asyncio.get_running_loop().call_later(0.02, interrupted.set)
+            raise CallError("gone", "the server was restarted")
+        if attempts == 2:  # nobody answers any more where the offer had been answered
+            asyncio.get_running_loop().call_soon(interrupted.set)
+            await asyncio.Event().wait()
+
+    media = Media(
+        loopback=True, audio_slots=1, video_slots=0, exchange=exchange, answered=lambda: None, failed=lambda: None
+    )
+    monkeypatch.setattr(media, "connect", connect)
+    async with asyncio.timeout(5):
+        await media.begin(interrupted)
+    assert attempts == 3
+    await media.close()
 
 
 async def test_events_begin_with_who_and_what_is_there(server: str) -> None:
