@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 SILENCE_SECONDS = 4.0
@@ -43,14 +43,13 @@ class Heartbeat:
     def __init__(self) -> None:
         self._watched: set[Watched] = set()
 
-    @contextmanager
-    def watching(self, connection: Watched) -> Iterator[None]:
-        """A context in which `connection` is watched."""
+    def watch(self, connection: Watched) -> None:
+        """Look at `connection` from now on."""
         self._watched.add(connection)
-        try:
-            yield
-        finally:
-            self._watched.discard(connection)
+
+    def forget(self, connection: Watched) -> None:
+        """Look at it no more."""
+        self._watched.discard(connection)
 
     def look(self, *, now: float) -> None:
         """Ping who has been silent, give up who did not answer."""

@@ -70,8 +70,12 @@ async def handle(request: web.Request) -> web.StreamResponse:
     except ConnectionError:
         return web.Response()  # the client has gone away already: nobody reads this
     connection = Connection(request, socket)
-    with request.app[HEARTBEAT].watching(connection):
+    heartbeat = request.app[HEARTBEAT]
+    heartbeat.watch(connection)
+    try:
         await connection.run()
+    finally:
+        heartbeat.forget(connection)
     return socket
 
 

@@ -31,7 +31,7 @@ def middlewares(settings: Settings) -> list[Middleware]:
     async def proxies(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(unproxied(request, trusted))
 
-    return [proxies, observe, guard, explain_errors]
+    return [*([proxies] if trusted else []), observe, guard, explain_errors]
 
 
 @web.middleware
@@ -39,7 +39,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Number the request and log how it ended; the query is left out, for it may hold a token."""
     request_id = request[REQUEST_ID] = secrets.token_hex(8)
     started = time.monotonic()
-    with structlog.contextvars.bound_contextvars(request=request_id):
+    before = structlog.contextvars.bind_contextvars(request=request_id)
+    try:
         response = await handler(request)
         log.debug(
             "request",
@@ -49,6 +50,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
             remote=request.remote,
             seconds=round(time.monotonic() - started, 4),
         )
+    finally:
+        structlog.contextvars.reset_contextvars(**before)
     return response
 
 

@@ -34,9 +34,10 @@ class Connection:
 
 def look(connection: Connection, *times: float) -> list[str]:
     watch = Heartbeat()
-    with watch.watching(connection):
-        for now in times:
-            watch.look(now=now)
+    watch.watch(connection)
+    for now in times:
+        watch.look(now=now)
+    watch.forget(connection)
     watch.look(now=1000.0)
     return connection.happened
 
