@@ -23,6 +23,10 @@ GROWTH = 3
 FIRST_BITRATE = 150_000
 """bit/s of the lowest encoding, as long as it has not been measured."""
 
+PAUSE_SECONDS = 3.0
+"""The least of a picture that fitted until now is shown for so long before it is paused: where a link has become
+narrow, less than it carries is thought to fit until its queue is gone."""
+
 Limit = Literal["", "bandwidth", "source"]
 """Why a picture is not the best for its size: the listener's path, or the publisher does not send it."""
 
@@ -115,8 +119,12 @@ def choose(views: Sequence[View], *, budget: int | None, now: float) -> list[Qua
             for one, layer in zip(views, allocate(budget, wanted), strict=True)
         ]
     qualities = []
-    for one, option in zip(views, chosen, strict=True):
-        slot = one.slot
+    for one, fitting in zip(views, chosen, strict=True):
+        slot, option = one.slot, fitting
+        if option is not None and budget is not None:
+            slot.fitted_at = now
+        elif option is None and not slot.paused and now - slot.fitted_at < PAUSE_SECONDS:
+            option = one.ladder.options[0]
         if option is None:
             slot.pause()
             qualities.append(Quality(slot.mid, True, "bandwidth"))

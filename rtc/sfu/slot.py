@@ -105,6 +105,8 @@ class Slot:
         """Whether something has started on it of which no sender report was sent yet."""
         self.paused = False
         """Whether it receives nothing for now, though somebody is on it."""
+        self.fitted_at = float("-inf")
+        """When the listener's path last carried something of what is on it."""
         self.source: Source | None = None
         """What it receives, or waits for."""
         self.upcoming: Source | None = None

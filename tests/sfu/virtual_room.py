@@ -340,15 +340,18 @@ class Client(asyncio.DatagramProtocol):
             await asyncio.sleep(0.04)
         await asyncio.sleep(self.net.rtt)
 
-    async def film_simulcast(self, seconds: float, *, mid: str = "0") -> None:
-        """Send 25 frames a second in all active encodings, as libvpx does: three temporal layers, common key frames."""
+    async def film_simulcast(self, seconds: float, *, mid: str = "0", temporal: bool = True) -> None:
+        """Send 25 frames a second in all active encodings, as libvpx does: three temporal layers, common key frames.
+
+        Without `temporal` layers, as Chromium uses it.
+        """
         encodings = [track for track in self.tracks if track.mid == mid]
         for _ in range(round(seconds / 0.04)):
             key = any(one.wants_keyframe for one in encodings)
             for place, one in enumerate(encodings):
                 one.wants_keyframe = False
                 one.frame = 0 if key else one.frame + 1
-                layer, sync = (0, 2, 1, 2)[one.frame % 4], one.frame % 8 in (1, 2, 3)
+                layer, sync = (0, 2, 1, 2)[one.frame % 4] if temporal else 0, one.frame % 8 in (1, 2, 3)
                 one.picture, one.tl0 = one.picture + 1, one.tl0 + (layer == 0)
                 if one.active and key:
                     one.keyframes.append(self.now)
