@@ -62,19 +62,21 @@ def test_a_muted_microphone_sends_silence_at_once(join: OpenPage) -> None:
         ([(1000, 0), (2000, 50)], [1, 1]),
         ([(1000, 300), (2000, 600)], [1.4, 1.4]),
         ([(1000, 500)], [2]),
-        ([(1000, 600)], [1.3]),  # what is sent again leaves too little room
-        ([(1000, 300), *((2000 + n * 1000, 300) for n in range(6))], [1.4] * 5 + [1] * 2),
-        ([(9000, 3000), (500, 0), (1500, 500)], [1.5, 1.5, 2]),  # another connection counts anew
+        ([(1000, 600, 2)], [1.4]),  # what is sent again leaves too little of what may be sent
+        ([(1000, 600, 9)], [2]),
+        ([(1000, 900, 0.1)], [0.5]),
+        ([(1000, 300), *((2000 + n * 1000, 300) for n in range(8))], [1.4, 1.4, 1.4, 1.4, 1.4, 1, 1, 1, 1]),
+        ([(9000, 3000), (500, 0), (1500, 500)], [1.5, 1.5, 1.7]),  # another connection counts anew
     ],
 )
 def test_the_encoder_gets_room_for_what_is_sent_again_and_gives_it_up_slowly(
-    open_page: OpenPage, looks: list[tuple[int, int]], factors: list[float]
+    open_page: OpenPage, looks: list[tuple[float, ...]], factors: list[float]
 ) -> None:
     found = open_page().evaluate(
         """async (looks) => {
             const {RepairRoom} = await import("/static/js/simulcast.js");
             const room = new RepairRoom();
-            return looks.map(([sent, again]) => (room.count(sent, again), room.factor));
+            return looks.map((look) => (room.count(...look), room.factor));
         }""",
         looks,
     )

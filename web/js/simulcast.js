@@ -10,8 +10,14 @@ const BITRATES = [[120, 80_000], [180, 150_000], [240, 220_000], [360, 500_000],
 const MOST_BITRATE = 2_500_000;
 /** How often it is looked at how much is sent again, ms. */
 const LOOK_EVERY = 2000;
-/** A browser takes what it sends again from its pictures, up to this share of all it sends. Beyond that it is too much. */
+/** A browser takes what it sends again from its pictures, up to this share of all it sends. */
 const MOST_REPAIR = 0.5;
+/** Of what it may send, it is to send no more than this share where more is sent again. */
+const MOST_USED = 0.85;
+/** It is always left so much of the rate of the pictures. */
+const LEAST_ROOM = 0.5;
+/** Weight of a new look. */
+const SMOOTHING = 0.5;
 /** A smaller share is what any path needs now and then. */
 const LITTLE_REPAIR = 0.1;
 /** The room for repair changes in steps of this, since each change sets the encoders anew. */
@@ -49,23 +55,28 @@ export function layersOf({ width = 0, height = 0 }, wanted, room = 1) {
 export class RepairRoom {
   #sent = 0;
   #again = 0;
+  #share = 0;
   #lower = 0;
   factor = 1;
 
   /**
    * Take the bytes sent since the start, and those of them that were sent again.
    *
-   * @param {number} sent @param {number} again @returns {boolean} whether the factor has changed
+   * @param {number} sent @param {number} again
+   * @param {number} allowed  how many times the rate of the pictures may be sent in all
+   * @returns {boolean} whether the factor has changed
    */
-  count(sent, again) {
+  count(sent, again, allowed = Infinity) {
     const [bytes, repairs] = [sent - this.#sent, again - this.#again];
     [this.#sent, this.#again] = [sent, again];
     if (bytes <= 0 || repairs < 0) return false;
-    const share = Math.min(repairs / bytes, 1);
-    const room = share <= MOST_REPAIR ? 1 / (1 - share) : ((1 - share) / MOST_REPAIR) ** 2 / MOST_REPAIR;
-    const wanted = share < LITTLE_REPAIR ? 1 : Math.max(1, Math.round(room / ROOM_STEP) * ROOM_STEP);
+    this.#share += (Math.min(repairs / bytes, 1) - this.#share) * (this.#share ? SMOOTHING : 1);
+    const [share, taken] = [this.#share, Math.min(this.#share, MOST_REPAIR)];
+    const much = share > MOST_REPAIR; // then what is sent is more than the browser reckons with, and would wait
+    const room = Math.min(1 / (1 - taken), much ? MOST_USED * allowed * (1 - share) / (1 - taken) : Infinity);
+    const wanted = share < LITTLE_REPAIR ? 1 : Math.max(LEAST_ROOM, Math.round(room / ROOM_STEP) * ROOM_STEP);
     this.#lower = wanted < this.factor ? this.#lower + 1 : 0;
-    if (wanted === this.factor || (wanted < this.factor && this.#lower < PATIENCE)) return false;
+    if (wanted === this.factor || (wanted < this.factor && !much && this.#lower < PATIENCE)) return false;
     [this.factor, this.#lower] = [wanted, 0];
     return true;
   }
@@ -114,15 +125,22 @@ export class Simulcast {
   makeRoom(sender) {
     const timer = setInterval(async () => {
       if (!sender.track) return;
-      let [sent, again] = [0, 0];
+      let [sent, again, available] = [0, 0, Infinity];
       for (const stream of (await sender.getStats()).values()) {
+        available = Math.min(available, stream.availableOutgoingBitrate ?? Infinity);
         if (stream.type !== "outbound-rtp") continue;
         sent += stream.bytesSent ?? 0;
         again += stream.retransmittedBytesSent ?? 0;
       }
-      if (this.#room.count(sent, again) && sender.track) void this.fit(sender, sender.track);
+      if (this.#room.count(sent, again, available / this.#base(sender.track)) && sender.track) void this.fit(sender, sender.track);
     }, LOOK_EVERY);
     return () => clearInterval(timer);
+  }
+
+  /** @param {MediaStreamTrack} track @returns {number} bits per second of the pictures that are of use */
+  #base(track) {
+    const layers = layersOf(track.getSettings(), this.#wanted).filter(({ active }) => active);
+    return layers.reduce((sum, { maxBitrate }) => sum + maxBitrate, 0) || 1;
   }
 
   /**
