@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+import structlog
+
 SILENCE_SECONDS = 4.0
 """A connection that has been silent for this long is pinged."""
 PATIENCE_SECONDS = 2.0
@@ -19,6 +21,9 @@ LOOK_SECONDS = 0.5
 
 _LAST_DATA_RECV = 52
 """Where Linux says in `struct tcp_info` how many milliseconds ago data came (tcpi_last_data_recv)."""
+
+
+log = structlog.get_logger()
 
 
 class Watched(Protocol):
@@ -54,14 +59,21 @@ class Heartbeat:
     def look(self, *, now: float) -> None:
         """Ping who has been silent, give up who did not answer."""
         for connection in tuple(self._watched):
-            if now - connection.heard_at < SILENCE_SECONDS:
-                continue
-            if connection.pinged_at <= connection.heard_at:
-                connection.pinged_at = now
-                connection.ping()
-            # A server that stood still for a while has answers waiting; and a long message takes its time.
-            elif now - connection.pinged_at >= PATIENCE_SECONDS and not connection.is_receiving(PATIENCE_SECONDS):
-                connection.give_up()
+            try:
+                self._look_at(connection, now)
+            except Exception:  # a fault with one must not leave all others unwatched
+                log.exception("a connection could not be looked at")
+                self.forget(connection)
+
+    def _look_at(self, connection: Watched, now: float) -> None:
+        if now - connection.heard_at < SILENCE_SECONDS:
+            return
+        if connection.pinged_at <= connection.heard_at:
+            connection.pinged_at = now
+            connection.ping()
+        # A server that stood still for a while has answers waiting; and a long message takes its time.
+        elif now - connection.pinged_at >= PATIENCE_SECONDS and not connection.is_receiving(PATIENCE_SECONDS):
+            connection.give_up()
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:

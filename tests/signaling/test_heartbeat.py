@@ -56,6 +56,19 @@ def test_who_answers_is_pinged_again_after_the_next_silence() -> None:
     assert look(connection, 8.1, 10.1) == ["pinged", "pinged", "given up"]
 
 
+def test_a_fault_with_one_connection_leaves_the_others_watched() -> None:
+    class Faulty(Connection):
+        def ping(self) -> None:
+            raise RuntimeError("a fault of ours")
+
+    watch, sound = Heartbeat(), [Connection(), Connection()]
+    for connection in (sound[0], Faulty(), sound[1]):
+        watch.watch(connection)
+    for now in (4.0, 6.0):
+        watch.look(now=now)
+    assert [connection.happened for connection in sound] == [["pinged", "given up"]] * 2
+
+
 def test_a_long_message_on_a_slow_path_is_no_silence() -> None:
     connection = Connection(receiving=True)
     assert look(connection, 4.0, 8.0, 60.0) == ["pinged"]
