@@ -259,15 +259,20 @@ async def test_who_is_in_a_call_or_wants_no_call_is_busy_also_after_the_server_w
         ):  # fmt: skip
             await cy.set_busy(True)
 
+            listening = asyncio.Event()
+
             async def answer() -> None:
                 async with (await anext(bo.rings())).accept() as call:
-                    await anext(call.messages())
+                    messages = call.messages()
+                    listening.set()
+                    await anext(messages)
 
             answering = asyncio.create_task(answer())
             async with ann.ring("bo") as call:
                 await server.kill()
                 await server.start()
                 await _until_presence(ann, bo="busy", cy="busy")
+                await listening.wait()
                 await call.send("goodbye")
                 await answering
                 await ann.until_available("bo")
