@@ -40,8 +40,8 @@ MAX_ENCODINGS = 4
 """Simulcast encodings taken of one m-line; browsers send three at most."""
 
 WATCHER_SECONDS = 0.2
-"""How often a peer is looked after that sends no video. Who only listens, and loses nothing, need not be until its
-reports are due: they are a second apart, and its silence lasts seven."""
+"""How often a peer is looked after that sends nothing and watches. Who only listens, and loses nothing, need not be
+until its reports are due: they are a second apart, and its silence lasts seven."""
 
 PROBED_PACKETS = 20
 """Packets of which probes are made: the newest, so that what was lost of them need not be asked for."""
@@ -273,7 +273,7 @@ class Peer:
 
     def tick(self, now: float) -> float:
         """Periodic work (the room calls this when it is time); returns when there will be more."""
-        next_tick = now + WATCHER_SECONDS
+        next_tick = now
         if self._link is not None:
             self._link.tick(now)
             if self._link.state in ("connected", "disconnected"):
@@ -281,10 +281,10 @@ class Peer:
                 if self.watches_video:
                     self._judge_downlink(now)
                 self._judge_path(now)
-                if any(source.kind == "video" for source in self.sources):
-                    next_tick = now
-                elif self._reports.is_calm:
+                if self._reports.is_calm:
                     next_tick = self._reports.next
+                elif self.watches_video and not self._intake.sources:
+                    next_tick = now + WATCHER_SECONDS
         return next_tick
 
     def _judge_downlink(self, now: float) -> None:
