@@ -273,8 +273,9 @@ class Peer:
 
     def tick(self, now: float) -> float:
         """Periodic work (the room calls this when it is time); returns when there will be more."""
-        next_tick = now
+        next_tick = now + WATCHER_SECONDS
         if self._link is not None:
+            next_tick = now
             self._link.tick(now)
             if self._link.state in ("connected", "disconnected"):
                 self._reports.tick(now)
@@ -359,6 +360,7 @@ class Peer:
             on_state=self.events.transport_changed,
             on_channel=lambda channel: self._room.channels.add(self.id, channel),
         )
+        self._hurry()
         return self._link
 
     def _agree(self, offer: Offer, refused: frozenset[str], *, one_stream: bool) -> tuple[AnsweredMedia, ...]:
