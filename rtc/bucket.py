@@ -23,6 +23,11 @@ class TokenBucket:
         self._tokens = tokens
         return True
 
+    def charge(self, amount: float, *, now: float) -> None:
+        """Take `amount` tokens that may not be there: until they have flowed in, `take` gets none."""
+        self._fill(now)
+        self._tokens -= amount
+
     def wait(self, amount: float = 1.0, *, now: float) -> float:
         """Seconds until `amount` tokens are there."""
         self._fill(now)

@@ -6,6 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
+from rtc.bucket import TokenBucket
 from rtc.repair import playout
 from rtc.repair.copies import COPY_FROM_LOSS, CopiesController
 from rtc.repair.redundancy import HEADER_BYTES, NONE, WINDOW_PACKETS
@@ -43,6 +44,19 @@ MAX_NACKED = 512
 MAX_ASKED = 256
 """Packets asked for in one NACK: even far apart from each other they fit into a datagram, at 4 bytes each."""
 
+NUMBERS_PER_SECOND = 20_000.0
+"""Packets that one peer's NACKs and feedback are looked up for: several times those of 20 Mbit/s with much loss. A
+message of 24 bytes can speak of 4096, at half a microsecond each."""
+
+BURST_SECONDS = 2.0
+"""So much may come at once: a network that stood still delivers what it held."""
+
+COMPOUND_COST = 8
+"""Numbers that any compound packet counts for at least: 2,500 of them a second are 40 streams that lose a third."""
+
+MALFORMED_COST = 4096
+"""Numbers that one counts for that cannot be read: nobody knows how far the reader came."""
+
 PLAYOUT_STEP_SECONDS = 0.01
 """Unit of the playout-delay extension."""
 
@@ -77,6 +91,8 @@ class Reports:
         self._begun = False
         self.next = 0.0
         """When the next periodic reports are due."""
+        self._allowance = TokenBucket(NUMBERS_PER_SECOND, BURST_SECONDS * NUMBERS_PER_SECOND)
+        """Numbers that are still looked up: else a peer could keep the whole server busy."""
         self._told = b""
         """What the publisher was last told of its path."""
 
@@ -97,10 +113,14 @@ class Reports:
 
     def receive(self, data: memoryview, *, now: float) -> None:
         """Take a compound packet from the peer."""
+        if not self._allowance.take(COMPOUND_COST, now=now):
+            self._drops["rtcp-flood"] += 1
+            return
         try:
             packets = rtcp.parse_compound(data)
         except WireError:
             self._drops["rtcp-malformed"] += 1
+            self._allowance.charge(MALFORMED_COST, now=now)
             return
         by_ssrc = {slot.ssrc: slot for slot in self._slots.values()}
         for packet in packets:
@@ -114,18 +134,20 @@ class Reports:
             elif isinstance(packet, rtcp.Application):
                 self._application(packet, by_ssrc, now)
             elif isinstance(packet, rtcp.GenericNack):
+                self._allowance.charge(len(packet.lost), now=now)
                 self._nack(packet, by_ssrc.get(packet.media_ssrc), now)
             elif isinstance(packet, rtcp.TransportFeedback):
+                self._allowance.charge(len(packet.received), now=now)
                 self._drops["feedback-unknown-packet"] += self._downlink.feedback(packet, now=now)
             elif isinstance(packet, rtcp.ReceiverEstimate):
                 self._downlink.remb = packet.bitrate
             elif isinstance(packet, rtcp.PictureLossIndication):
                 self.counters.plis_in += 1
-                self._want_keyframe(by_ssrc.get(packet.media_ssrc))
+                self._want_keyframe(by_ssrc.get(packet.media_ssrc), now)
             elif isinstance(packet, rtcp.FullIntraRequest):
                 self.counters.firs_in += 1
                 for ssrc, _ in packet.entries:
-                    self._want_keyframe(by_ssrc.get(ssrc))
+                    self._want_keyframe(by_ssrc.get(ssrc), now)
 
     def repair(self, source: Source, *, forwarded: bool, now: float) -> bool:
         """Ask for what `source` misses now; False when it misses nothing.
@@ -332,10 +354,15 @@ class Reports:
         if slot.controller.reported(loss, slot.path.burst, now=now):
             slot.source.fanout.protect(slot, slot.controller.protection)
 
-    def _want_keyframe(self, slot: Slot | None) -> None:
-        if slot is not None and slot.source is not None and slot.kind == "video":
+    def _want_keyframe(self, slot: Slot | None, now: float) -> None:
+        if slot is None or slot.source is None or slot.kind != "video":
+            return
+        if not slot.source.keyframes.pending:
+            if not slot.keyframe_budget.take(now=now):
+                self._drops["keyframe-flood"] += 1
+                return
             slot.source.keyframes.want()
-            self._look_after(slot.source)
+        self._look_after(slot.source)
 
 
 def _is_clean(slot: Slot) -> bool:

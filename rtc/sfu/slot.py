@@ -32,6 +32,12 @@ audio at most, 1.6 times the bit rate of video. A NACK costs its sender little, 
 RESEND_BURST_BYTES = {"audio": 20_000, "video": 192_000}
 """So much may be sent again at once: some packets of audio at high loss, a key frame of video with room to spare."""
 
+KEYFRAME_SECONDS = 5.0
+"""One listener's decoder may cause a key frame this often in the long run: all others pay for it with their picture."""
+
+KEYFRAME_BURST = 3
+"""Key frames that it may cause at once: on a bad path one may not arrive whole."""
+
 MIN_RESEND_SECONDS = 0.01
 """A packet asked for twice within this time, or within a round trip, is sent once."""
 
@@ -98,6 +104,8 @@ class Slot:
         self.path = ReportedPath()
         self.resend_budget = TokenBucket(RESEND_BITRATE[kind] / 8, RESEND_BURST_BYTES[kind])
         """Bytes that may be sent again."""
+        self.keyframe_budget = TokenBucket(1 / KEYFRAME_SECONDS, KEYFRAME_BURST)
+        """Key frames that its receiver may ask for."""
         self.extensions: dict[str, int] = {}
         self.target = EVERYTHING
         """Up to which layers it is to receive of what it starts with next."""

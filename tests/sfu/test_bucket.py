@@ -29,3 +29,10 @@ def test_a_bucket_says_how_long_to_wait_and_what_is_refused_costs_nothing() -> N
     assert bucket.take(4, now=1.0)
     assert not bucket.is_full(now=5.9)
     assert bucket.is_full(now=6.0)
+
+
+def test_what_is_owed_has_to_flow_in_first() -> None:
+    bucket = TokenBucket(rate=10, burst=10)
+    bucket.charge(25, now=0.0)
+    assert not bucket.take(now=1.5)
+    assert bucket.take(now=1.6)
