@@ -194,7 +194,6 @@ def test_video_feedback_is_what_both_have(offered: tuple[str, ...], answered: tu
         (ext.COLOR_SPACE, False, True),
         (ext.CONTENT_TYPE, False, True),
         (ext.VIDEO_TIMING, False, True),
-        (ext.DEPENDENCY_DESCRIPTOR, False, True),
         (ext.TRANSPORT_CC, False, True),
         (ext.ABS_CAPTURE_TIME, False, False),
         ("urn:ietf:params:rtp-hdrext:encrypt", False, False),
@@ -203,6 +202,25 @@ def test_video_feedback_is_what_both_have(offered: tuple[str, ...], answered: tu
 def test_header_extensions_keep_the_offer_s_ids(uri: str, audio: bool, video: bool) -> None:
     assert answer_media(replace(AUDIO, extensions={uri: 9})).extensions == ({uri: 9} if audio else {})
     assert answer_media(replace(VIDEO, extensions={uri: 9})).extensions == ({uri: 9} if video else {})
+
+
+@pytest.mark.parametrize(
+    ("codecs", "direction", "taken"),
+    [
+        (("VP8", "AV1"), "sendonly", False),
+        (("VP9", "AV1"), "sendrecv", False),
+        (("AV1", "VP8"), "sendonly", True),
+        (("VP8", "AV1"), "recvonly", True),
+    ],
+)
+def test_a_camera_in_vp8_says_its_temporal_layers_since_no_dependency_descriptor_replaces_them(
+    codecs: tuple[str, ...], direction: Direction, taken: bool
+) -> None:
+    offered = replace(
+        VIDEO, direction=direction, extensions={ext.DEPENDENCY_DESCRIPTOR: 9},
+        codecs=tuple(Codec(name, number, 90000) for number, name in enumerate(codecs, 96)),
+    )
+    assert (ext.DEPENDENCY_DESCRIPTOR in answer_media(offered).extensions) == taken
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,10 @@ VIDEO_EXTENSIONS = frozenset(
     | {ext.VIDEO_ORIENTATION, ext.COLOR_SPACE, ext.CONTENT_TYPE, ext.VIDEO_TIMING, ext.DEPENDENCY_DESCRIPTOR}
 )
 
+# Codecs whose layers stand in the dependency descriptor alone. Where it is agreed on, libwebrtc leaves temporal layers
+# and picture ids out of VP8's own descriptor: listeners could then only be given all frames or none.
+DESCRIBED_CODECS = ("AV1",)
+
 # The parameters of each video codec that an answer repeats; others tell what the client can receive, not us.
 VIDEO_PARAMETERS = {
     "VP8": (),
@@ -141,6 +145,8 @@ def answer_media(
         for uri, identifier in offered.extensions.items()
         if uri in kept and offered.extension_directions.get(uri) != "inactive"
     }
+    if receives and codecs[0].name not in DESCRIBED_CODECS:
+        extensions.pop(ext.DEPENDENCY_DESCRIPTOR, None)
     has_rtx = any(codec.rtx_payload_type is not None for codec in codecs)
     return AnsweredMedia(
         kind=offered.kind,
