@@ -84,6 +84,13 @@ async def about(ada: Page, name: str, act: str) -> None:
     await ada.get_by_role("button", name=act, exact=True).click()
 
 
+async def inside(two: Two) -> None:
+    """Bo is in the call, and the host's list shows whom the server means by Bo now."""
+    await two.bo.wait_for_selector(".call")
+    me = await two.bo.evaluate("clarion.self")
+    await until(two.ada, f"clarion.participants.filter((one) => one.name === 'Bo').map((one) => one.id).join() === '{me}'")
+
+
 async def manage(ada: Page) -> None:
     await ada.get_by_role("button", name="Manage the room").click()
 
@@ -98,7 +105,7 @@ async def test_what_a_host_decides_on_the_page_holds_also_after_the_server_was_k
     await bo.add_init_script(KEEP_CONNECTION)
     await knock_again(bo, "Bo")
     await ada.get_by_role("button", name="Let Bo in", exact=True).click()
-    await bo.wait_for_selector(".call")
+    await inside(two)
     assert set(await heard_by_page(ada, {BO})) == {"Bo"}
 
     # Muted for good: the server forwards nothing, whatever the page sends.
@@ -121,7 +128,7 @@ async def test_what_a_host_decides_on_the_page_holds_also_after_the_server_was_k
             pytest.fail("the room was locked")
     assert refusal.value.code == "locked"
     await knock_again(bo, "Bo")
-    await bo.wait_for_selector(".call")
+    await inside(two)
 
     # Removed, and let come back.
     await about(ada, "Bo", "Remove")
@@ -135,7 +142,7 @@ async def test_what_a_host_decides_on_the_page_holds_also_after_the_server_was_k
     await ada.keyboard.press("Escape")
     await knock_again(bo, "Bo")
     await ada.get_by_role("button", name="Let Bo in", exact=True).click()
-    await bo.wait_for_selector(".call")
+    await inside(two)
 
     # Banned, also by the server that comes after; the host's call goes on by itself.
     await about(ada, "Bo", "Ban")

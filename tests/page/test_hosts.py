@@ -38,6 +38,25 @@ def test_a_host_governs_from_the_list_of_people(join: OpenPage) -> None:
     assert seen(page, "set-room")[0]["locked"] is True
 
 
+def test_a_press_is_not_lost_because_somebody_speaks_meanwhile(join: OpenPage) -> None:
+    page = join(fake={"people": PEOPLE, "permissions": HOST})
+    until(page, "clarion.state === 'joined'")
+    page.keyboard.press("p")
+    page.evaluate("fake.emit({type: 'lobby', waiters: [{id: 'w1', name: 'Cy'}]})")
+    for button in ("More about Bo", "Let Cy in"):
+        page.get_by_role("button", name=button, exact=True).hover()
+        page.mouse.down()
+        page.evaluate("fake.emit({type: 'speakers', speakers: [{participant: 'person-1', level: -20}]}, false)")
+        expect(page.locator(".people-list .speaking")).to_have_count(1)
+        page.evaluate("fake.emit({type: 'speakers', speakers: []}, false)")
+        expect(page.locator(".people-list .speaking")).to_have_count(0)
+        page.mouse.up()
+        if button.startswith("More"):
+            expect(page.get_by_role("button", name="Remove", exact=True)).to_be_visible()
+            page.keyboard.press("Escape")
+    until(page, "fake.sent('admit').length === 1")
+
+
 def test_who_is_no_host_can_report_and_no_more(join: OpenPage) -> None:
     page = join(fake={"people": PEOPLE})
     until(page, "clarion.state === 'joined'")

@@ -1,6 +1,6 @@
 /** The list of who is here. */
 
-import { h, icon, setContent } from "../dom.js";
+import { h, icon, setContent, setIcon, setLabel } from "../dom.js";
 import { t } from "../i18n.js";
 import { hue, initials } from "../rooms.js";
 import { lobbyList, personDialog, roomDialog } from "./govern.js";
@@ -27,37 +27,70 @@ export function peoplePanel(call, stage, actions) {
     h("button", { class: "secondary wide", type: "button", onclick: actions.invite },
       icon("invite"), h("span", { t: "control.invite" })));
 
-  /** @param {import("../roster.js").Person} person */
-  const row = (person) => {
-    const pinned = stage.pinned === person.id;
-    const pin = h("button", {
-      class: "quiet", type: "button", "aria-pressed": String(pinned), "data-pin": person.id,
-      "aria-label": t(pinned ? "people.unpin" : "people.pin", { name: person.name }),
-      onclick: () => stage.pin(person.id),
-    }, icon(pinned ? "unpin" : "pin"));
-    const more = !person.isSelf && h("button", {
-      class: "quiet", type: "button", "aria-label": t("people.more", { name: person.name }), "data-more": person.id,
-      onclick: () => personDialog(call, person, {
-        pin: () => stage.pin(person.id), message: () => actions.message(person.id),
-      }),
+  /** @param {string} id  whose row, which stays the same element: a press on a button that is replaced does nothing */
+  const makeRow = (id) => {
+    const find = () => call.roster.people.get(id);
+    const self = Boolean(find()?.isSelf);
+    const button = self ? h("button", {
+      class: "quiet", type: "button", onclick: () => stage.pin(id),
+    }, icon("pin")) : h("button", {
+      class: "quiet", type: "button", onclick: () => {
+        const person = find();
+        if (person) personDialog(call, person, { pin: () => stage.pin(id), message: () => actions.message(id) });
+      },
     }, icon("more"));
-    const silent = person.isSelf ? !call.media.state.microphone.on : person.silent;
-    const kind = KIND_LABELS[person.kind];
-    return h("li", { class: person.speaking && !silent ? "speaking" : "" },
-      h("span", { class: `avatar tone-${hue(person.name, 8)}`, "aria-hidden": "true" }, initials(person.name)),
-      h("span", { class: "people-name" },
-        h("span", {}, person.isSelf ? t("tile.you", { name: person.name }) : person.name),
-        !person.connected && h("small", { t: "tile.away" }),
-        person.connected && (kind || person.role !== "speaker") && h("small", { t: kind || ROLES[person.role] })),
-      person.publication("screen")
-        && h("span", { class: "mark-icon", role: "img", label: "people.sharing" }, icon("screen")),
-      h("span", {
-        class: `mark-icon ${silent ? "off" : ""}`, role: "img", label: silent ? "tile.muted" : "people.microphone-on",
-      }, icon(silent ? "mic-off" : "mic")),
-      person.isSelf ? pin : more);
+    const avatar = h("span", { "aria-hidden": "true" });
+    const name = h("span");
+    const note = h("small");
+    const sharing = h("span", { class: "mark-icon", role: "img", label: "people.sharing" }, icon("screen"));
+    const microphone = h("span", { role: "img", label: "people.microphone-on" }, icon("mic"));
+    const item = h("li", {}, avatar, h("span", { class: "people-name" }, name, note), sharing, microphone, button);
+    return {
+      element: item,
+      /** @param {import("../roster.js").Person} person */
+      update(person) {
+        const silent = self ? !call.media.state.microphone.on : person.silent;
+        item.className = person.speaking && !silent ? "speaking" : "";
+        avatar.className = `avatar tone-${hue(person.name, 8)}`;
+        setContent(avatar, initials(person.name));
+        setContent(name, self ? t("tile.you", { name: person.name }) : person.name);
+        const about = person.connected ? KIND_LABELS[person.kind] || ROLES[person.role] : "tile.away";
+        note.hidden = !about;
+        setContent(note, about && t(about));
+        sharing.hidden = !person.publication("screen");
+        microphone.className = `mark-icon ${silent ? "off" : ""}`;
+        setLabel(microphone, silent ? "tile.muted" : "people.microphone-on");
+        setIcon(microphone, silent ? "mic-off" : "mic");
+        const pinned = stage.pinned === id;
+        if (self) {
+          button.setAttribute("aria-pressed", String(pinned));
+          setIcon(button, pinned ? "unpin" : "pin");
+        }
+        const label = !self ? "people.more" : pinned ? "people.unpin" : "people.pin";
+        button.setAttribute("aria-label", t(label, { name: person.name }));
+      },
+    };
   };
 
-  let shown = "";
+  /** @type {Map<string, ReturnType<typeof makeRow>>} */
+  const rows = new Map();
+  /** @param {import("../roster.js").Person[]} people */
+  const updateRows = (people) => {
+    const present = new Set(people.map(({ id }) => id));
+    for (const [id, row] of rows) {
+      if (present.has(id)) continue;
+      row.element.remove();
+      rows.delete(id);
+    }
+    people.forEach((person, place) => {
+      const row = rows.get(person.id) ?? makeRow(person.id);
+      rows.set(person.id, row);
+      row.update(person);
+      if (list.children[place] !== row.element) list.insertBefore(row.element, list.children[place] ?? null);
+    });
+  };
+
+  let shownWaiters = "";
   return {
     element,
     /** @param {boolean} visible */
@@ -72,18 +105,10 @@ export function peoplePanel(call, stage, actions) {
       room.hidden = !call.permissions.roomAdmin;
       const { waiters } = call.governance;
       lobby.hidden = waiters.length === 0 || room.hidden;
-      // rebuilt only when something in it differs: a speaking ring must not take the focus away from a button
-      const state = JSON.stringify([document.documentElement.lang, stage.pinned, people.map((person) => [
-        person.id, person.name, person.connected, person.silent, person.speaking, person.role, person.silenced, call.media.state.microphone.on,
-        Boolean(person.publication("screen"))]), waiters]);
-      if (state === shown) return;
-      shown = state;
-      lobby.replaceChildren(...lobbyList(call, waiters));
-      const { pin, more } = document.activeElement instanceof HTMLElement ? document.activeElement.dataset : {};
-      list.replaceChildren(...people.map(row));
-      for (const button of list.querySelectorAll("button")) {
-        if ((pin && button.dataset.pin === pin) || (more && button.dataset.more === more)) button.focus();
-      }
+      const state = JSON.stringify([document.documentElement.lang, waiters]);
+      if (state !== shownWaiters) lobby.replaceChildren(...lobbyList(call, waiters));
+      shownWaiters = state;
+      updateRows(people);
     },
   };
 }
