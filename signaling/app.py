@@ -156,5 +156,8 @@ async def _restore(app: web.Application) -> None:
 async def _shut_down(app: web.Application) -> None:
     if SESSIONS in app:  # not when the start failed
         app[DIRECTORY].draining = True
-        app[SESSIONS].end_all("shutdown")
+        if app[SETTINGS].data_dir is None:
+            app[SESSIONS].end_all("shutdown")
+        else:
+            app[SESSIONS].suspend_all()
         app[BROADCASTS].end_all("closed")

@@ -95,7 +95,8 @@ class Settings(BaseSettings):
     )
     drain_seconds: float | None = Field(
         None, ge=0, le=86400,
-        description="How long calls may go on after SIGTERM; empty: 0 on loopback, 30 elsewhere.",
+        description="How long calls may go on after SIGTERM before they are interrupted or, without DATA_DIR, ended; "
+        "empty: 30 without DATA_DIR but on loopback, 0 elsewhere.",
     )
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="Format of the log; auto: text on a terminal, json elsewhere."
@@ -256,7 +257,7 @@ class Settings(BaseSettings):
         """Seconds that calls may go on after the order to stop."""
         if self.drain_seconds is not None:
             return self.drain_seconds
-        return 0.0 if self.on_loopback else 30.0
+        return 0.0 if self.on_loopback or self.data_dir is not None else 30.0
 
     @property
     def announced_ips(self) -> tuple[str, ...]:

@@ -237,14 +237,16 @@ class Directory:
         task.add_done_callback(self._done)
 
     async def close(self) -> None:
-        """Everybody leaves, all rooms close; returns when their media have stopped.
+        """All rooms close; returns when their media have stopped.
 
-        How rooms are governed stays stored, for the server that is started next.
+        Whoever has not left is expected at the server that is started next, so nobody is told of a leave. How rooms
+        are governed stays stored for it.
         """
         self._closed = True
         for room in list(self.rooms.values()):
-            for member in list(room.members.values()):
-                self.leave(member, "closed")
+            for member in room.members.values():
+                member.stop()
+                self.spawn(member.peer.close())
         if self._tasks:
             await asyncio.wait(self._tasks)
         for room in list(self.rooms.values()):

@@ -37,6 +37,9 @@ class Connection(Protocol):
     def send_now(self, event: protocol.Event) -> None:
         """Send an event that is not kept."""
 
+    def suspend(self) -> None:
+        """Close without an end of the session: the server that is started next takes it up."""
+
     def finish(self, reason: CloseReason) -> None:
         """Send what is left, then `closed`, and close; from now on the session is not its concern."""
 
@@ -139,6 +142,7 @@ class Sessions:
         self._metrics = metrics
         self._sessions: dict[bytes, Session] = {}
         self._timers: dict[bytes, asyncio.TimerHandle] = {}
+        self._suspended = False
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -190,6 +194,9 @@ class Sessions:
 
     def attach(self, session: Session, connection: Connection) -> None:
         """Let `connection` carry the session from now on; the one that did before is closed as replaced."""
+        if self._suspended:
+            connection.suspend()
+            return
         previous, session.connection = session.connection, connection
         if previous:
             previous.finish("replaced")
@@ -200,7 +207,7 @@ class Sessions:
 
     def detach(self, session: Session, connection: Connection) -> None:
         """`connection` is lost: wait for another, and end the session when none comes in time."""
-        if session.connection is not connection or session.ended:
+        if session.connection is not connection or session.ended or self._suspended:
             return
         session.connection = None
         session.party.set_connected(False)
@@ -227,6 +234,18 @@ class Sessions:
         """End every session."""
         for session in self:
             self.end(session, reason)
+
+    def suspend_all(self) -> None:
+        """Let every session be resumed at the server that is started next; what is not stored for it ends."""
+        self._suspended = True
+        for session in self:
+            if session.party.record(session.key) is None:
+                self.end(session, "shutdown")
+            elif session.connection:
+                session.connection.suspend()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
 
     async def wait_until_none(self) -> None:
         """Wait until no session is left."""

@@ -108,6 +108,7 @@ class Connection:
         self._early: list[str] = []
         """What the client sent while it waited in the lobby."""
         self._reason: CloseReason | None = None
+        self._suspended = False
         self._aborted = False
         self._bad_messages = 0
         self._ping_is_due = False
@@ -180,6 +181,11 @@ class Connection:
             del self._momentary[0]
         self._momentary.append(event)
         self._write_soon()
+
+    def suspend(self) -> None:
+        """Send what is left and close; the client resumes at the server that is started next."""
+        self._suspended = self._reason is None
+        self.finish("shutdown")
 
     def finish(self, reason: CloseReason) -> None:
         """Send what is left, then `closed`, and close."""
@@ -331,7 +337,8 @@ class Connection:
             if self._reason is not None:
                 async with asyncio.timeout(FINISH_SECONDS):
                     await self._flush()
-                    await self._send(protocol.Closed(reason=self._reason))
+                    if not self._suspended:
+                        await self._send(protocol.Closed(reason=self._reason))
                 await self._socket.close(code=_CLOSE_CODES[self._reason], message=self._reason.encode())
         except ConnectionError:
             self._abort("connection lost")

@@ -88,7 +88,8 @@ async def inside(two: Two) -> None:
     """Bo is in the call, and the host's list shows whom the server means by Bo now."""
     await two.bo.wait_for_selector(".call")
     me = await two.bo.evaluate("clarion.self")
-    await until(two.ada, f"clarion.participants.filter((one) => one.name === 'Bo').map((one) => one.id).join() === '{me}'")
+    listed = "clarion.participants.filter((one) => one.name === 'Bo').map((one) => one.id).join()"
+    await until(two.ada, f"{listed} === '{me}'")
 
 
 async def manage(ada: Page) -> None:

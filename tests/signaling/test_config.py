@@ -120,9 +120,11 @@ def test_serving_everywhere_announces_addresses_that_others_can_reach() -> None:
         assert not address.startswith("169.254.")
 
 
-def test_draining_takes_no_time_on_loopback_and_some_elsewhere() -> None:
-    assert load().drain_deadline == 0
-    assert load({"http_host": EVERYWHERE, "secret": SECRET}).drain_deadline == 30
+def test_draining_takes_time_only_where_calls_would_end() -> None:
+    elsewhere = {"http_host": EVERYWHERE, "secret": SECRET}
+    assert load({"data_dir": ""}).drain_deadline == 0
+    assert load(elsewhere).drain_deadline == 0
+    assert load({**elsewhere, "data_dir": ""}).drain_deadline == 30
     assert load({"drain_seconds": "7"}).drain_deadline == 7
 
 

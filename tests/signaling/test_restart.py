@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import threading
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SECRET, Serve, Service, eventually
+from aiohttp import WSCloseCode, WSMsgType
+from conftest import SECRET, Serve, Service
 
 from signaling.keys import DATABASE
 from signaling.tokens import Admin, Grants, issue, issue_admin
@@ -120,12 +122,26 @@ async def test_a_session_that_a_smaller_server_cannot_restore_is_gone_and_the_ot
     assert (await after.refusal(type="resume", session=bob.joined["session"], ack=1))["code"] == "gone"
 
 
-async def test_a_server_that_was_stopped_in_order_leaves_nobody_behind(crash: Crash) -> None:
-    before = await crash.start()
-    await before.join("Ann")
-    before.sessions.end_all("shutdown")
-    after = await crash.restart(before)
-    await eventually(lambda: len(after.sessions) == 0)
+async def test_a_server_that_is_stopped_and_started_interrupts_calls_and_ends_none(
+    serve: Serve, tmp_path: Path
+) -> None:
+    before = await serve(data_dir=tmp_path)
+    ann, bob, cy = [await before.join(name) for name in ("Ann", "Bob", "Cy")]
+    await bob.command("leave")
+    await cy.socket.close()
+    await ann.until("participant-changed")
+    stopping = asyncio.create_task(before.client.server.close())
+    ending = await ann.socket.receive(timeout=5)
+    assert (ending.type, ending.data) == (WSMsgType.CLOSE, WSCloseCode.SERVICE_RESTART), "of an end or a leave"
+    await asyncio.wait_for(stopping, 10)
+
+    after = await serve(data_dir=tmp_path)
+    again = await after.resume(ann.joined["session"], ack=ann.seq)
+    assert (await again.receive_type("resumed"))["restarted"]
+    state = await again.receive_type("joined")
+    assert state["you"]["id"] == ann.joined["you"]["id"]
+    assert [(each["name"], each["connected"]) for each in state["participants"]] == [("Cy", False)]
+    assert (await after.refusal(type="resume", session=bob.joined["session"], ack=1))["code"] == "gone"
 
 
 async def test_the_secret_of_a_session_is_not_on_the_disk(crash: Crash, tmp_path: Path) -> None:
