@@ -12,7 +12,7 @@ from rtc.repair.redundancy import Protection
 from rtc.transport.batch import OUTBOX_ROWS
 from rtc.transport.srtp import MAX_PLAINTEXT, protect_equal
 from rtc.wire.extensions import TRANSPORT_CC
-from rtc.wire.layering import EVERYTHING, Layering, Level, rewrite
+from rtc.wire.layering import EVERYTHING, Layering, Level, decodable, rewrite
 from rtc.wire.rtp import FIXED_HEADER_LENGTH
 
 from .group import Group, Layout
@@ -115,7 +115,7 @@ class Fanout:
         leg = self._legs.get(slot)
         if leg is None:
             return
-        leg.target = target
+        leg.target = target = decodable(self._codec, target)
         if leg.level != target and leg not in self._stepping:
             self._stepping.append(leg)
 
@@ -343,13 +343,13 @@ class Fanout:
                 timestamp_delta=(timestamp - packet.timestamp) & 0xFFFFFFFF,
                 tl0_delta=tl0_delta,
                 payload_type=payload_type,
-                target=slot.target,
+                target=decodable(packet.codec, slot.target),
                 segments=[Segment(packet.sequence, first, first - packet.sequence, picture_delta, None)],
                 depths=[(packet.sequence, slot.depth)],
                 base_packets=self.packets,
                 base_octets=self.octets,
             )
-            if slot.target != EVERYTHING:
+            if leg.target != EVERYTHING:
                 self._stepping.append(leg)
             self._latest_first = packet.sequence
             self._groups = None

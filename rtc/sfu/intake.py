@@ -14,7 +14,7 @@ from rtc.wire.extensions import iterate, unpack_text
 from rtc.wire.red import RedBlock, unpack
 from rtc.wire.rtp import RtpHeader, parse_rtp
 
-from .media import Format, PublishedMedia, read_extensions
+from .media import Format, PublishedMedia, ReadExtensions, read_extensions
 from .packet import SourcePacket
 from .source import Source
 from .uplink import Uplink
@@ -103,16 +103,16 @@ class Intake:
             if entry is None:
                 return None
             media, source = entry
-            carried, level = self._extensions(header, data, media, now)
-            packets = self._accept(media, source, header, data, carried, now=now)
-            return Received(source, packets, level) if packets else None
+            read = self._extensions(header, data, media, now)
+            packets = self._accept(media, source, header, data, read, now=now)
+            return Received(source, packets, read.level) if packets else None
         except WireError:
             self._drops["rtp-malformed"] += 1
             return None
 
     def _accept(
         self, media: PublishedMedia, source: Source, header: RtpHeader, data: memoryview,
-        carried: tuple[tuple[str, bytes], ...], *, now: float,
+        read: ReadExtensions, *, now: float,
     ) -> list[SourcePacket]:
         form = media.formats.get(header.payload_type)
         if form is None:
@@ -126,7 +126,9 @@ class Intake:
             if len(payload) < 2:
                 return []
             original = int.from_bytes(payload[:2], "big")
-            packet = source.receive_repair(header, original, form.codec, payload[2:], carried, now=now)
+            packet = source.receive_repair(
+                header, original, form.codec, payload[2:], read.carried, descriptor=read.descriptor, now=now
+            )
             return [] if packet is None else [packet]
         redundant: list[RedBlock] = []
         if form.red and payload:
@@ -138,11 +140,13 @@ class Intake:
         if not source.use_ssrc(header.ssrc, now=now):
             self._drops["rtp-former-ssrc"] += 1
             return []
-        return source.receive(header, form.codec, payload, carried, redundant, now=now)
+        return source.receive(
+            header, form.codec, payload, read.carried, redundant, descriptor=read.descriptor, now=now
+        )
 
     def _extensions(
         self, header: RtpHeader, data: memoryview, media: PublishedMedia, now: float
-    ) -> tuple[tuple[tuple[str, bytes], ...], int | None]:
+    ) -> ReadExtensions:
         block = bytes(data[header.extension_offset : header.extension_offset + header.extension_length])
         if media.kind == "audio":
             if self._sends_video and self._uplink is not None:
@@ -153,8 +157,7 @@ class Intake:
             if known is None:
                 if len(media.read) >= MAX_READ:
                     media.read.clear()
-                read = read_extensions(header.extension_profile, block, media)
-                known = media.read[key] = (read.carried, read.level)
+                known = media.read[key] = read_extensions(header.extension_profile, block, media)
             return known
         read = read_extensions(header.extension_profile, block, media)
         if self._uplink is not None:
@@ -162,7 +165,7 @@ class Intake:
                 len(data), header.ssrc, header.sequence_number,
                 send_time=read.send_time, transport_sequence=read.transport_sequence, now=now,
             )
-        return read.carried, read.level
+        return read
 
     def _identify(self, header: RtpHeader, data: memoryview) -> tuple[PublishedMedia, Source] | None:
         """Find the m-line of a new SSRC by its MID, without one by a payload type that only one has (RFC 8843 9.2).

@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from rtc.wire.extensions import ABS_SEND_TIME, AUDIO_LEVEL, MID, REPAIRED_RID, RID, TRANSPORT_CC, iterate
+from rtc.wire.extensions import (
+    ABS_SEND_TIME,
+    AUDIO_LEVEL,
+    DEPENDENCY_DESCRIPTOR,
+    MID,
+    REPAIRED_RID,
+    RID,
+    TRANSPORT_CC,
+    iterate,
+)
 from rtc.wire.sdp import AnsweredMedia, OfferedMedia
 
 from .packet import CARRIED, codec_key
@@ -40,12 +49,13 @@ class PublishedMedia:
     repaired_rid_extension: int | None
     send_time_extension: int | None
     transport_extension: int | None
+    descriptor_extension: int | None
     rids: tuple[str, ...]
     """Simulcast encodings in the order of the offer (RFC 8853); empty for a single one."""
     ssrcs: tuple[int, ...]
     rtx_ssrcs: dict[int, int]
-    read: dict[tuple[int, bytes], tuple[Carried, int | None]] = field(default_factory=dict)
-    """What was found in blocks of header extensions that have come before: what is carried, and the level."""
+    read: dict[tuple[int, bytes], ReadExtensions] = field(default_factory=dict)
+    """What was found in blocks of header extensions that have come before."""
 
     @classmethod
     def agree(cls, offered: OfferedMedia, answered: AnsweredMedia) -> PublishedMedia:
@@ -67,6 +77,7 @@ class PublishedMedia:
             repaired_rid_extension=answered.extensions.get(REPAIRED_RID),
             send_time_extension=answered.extensions.get(ABS_SEND_TIME),
             transport_extension=answered.extensions.get(TRANSPORT_CC),
+            descriptor_extension=answered.extensions.get(DEPENDENCY_DESCRIPTOR),
             rids=answered.rids,
             ssrcs=offered.ssrcs,
             rtx_ssrcs=dict(offered.rtx_ssrcs),
@@ -82,21 +93,26 @@ class ReadExtensions(msgspec.Struct, frozen=True, gc=False):
     send_time: int | None
     """abs-send-time, 24 bits."""
     transport_sequence: int | None
+    descriptor: bytes
+    """The dependency descriptor; empty without one."""
 
 
 def read_extensions(profile: int, block: bytes, media: PublishedMedia) -> ReadExtensions:
     """Read a block of header extensions but for those of a wrong length. Raises WireError for one that overruns."""
     carried: list[tuple[str, bytes]] = []
     level = send_time = transport_sequence = None
+    descriptor = b""
     for number, value in iterate(profile, block):
         if number == media.transport_extension and len(value) == 2:
             transport_sequence = int.from_bytes(value, "big")
         elif number == media.send_time_extension and len(value) == 3:
             send_time = int.from_bytes(value, "big")
+        elif number == media.descriptor_extension:
+            descriptor = value
         else:
             uri = media.carried.get(number)
             if uri is not None and len(value) in CARRIED[uri]:
                 carried.append((uri, value))
                 if uri == AUDIO_LEVEL:
                     level = -(value[0] & 0x7F)
-    return ReadExtensions(tuple(carried), level, send_time, transport_sequence)
+    return ReadExtensions(tuple(carried), level, send_time, transport_sequence, descriptor)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rtc.repair.allocation import Layer, Wanted, allocate
-from rtc.wire.layering import EVERYTHING, Level
+from rtc.wire.layering import EVERYTHING, Level, decodable
 
 from .demand import is_live
 from .publication import Publication
@@ -137,6 +137,8 @@ def choose(views: Sequence[View], *, budget: int | None, now: float) -> list[Qua
 
 def _options(place: int, source: Source, layers: Sequence[tuple[int, int, int]]) -> list[Option]:
     """The layers of one source; `place` is that of its encoding."""
+    highest = decodable(source.fanout.codec, EVERYTHING).spatial
+    layers = [layer for layer in layers if layer[0] <= highest] or layers[:1]
     most_spatial = max(spatial for spatial, _, _ in layers)
     found = []
     for spatial, temporal, bitrate in layers:

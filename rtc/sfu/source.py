@@ -12,8 +12,9 @@ from rtc.repair.nack import NackGenerator, requests_a_round_trip
 from rtc.repair.rates import LayerRates
 from rtc.repair.reception import Reception
 from rtc.repair.redundancy import MAX_COPIES, Frames, LossMeter, ProtectionController
+from rtc.wire import dependency_descriptor
 from rtc.wire.errors import WireError
-from rtc.wire.layering import Layering, read_layering
+from rtc.wire.layering import Layering, described, read_layering
 from rtc.wire.payload import is_keyframe_start
 from rtc.wire.red import RedBlock
 from rtc.wire.rtp import RtpHeader
@@ -103,6 +104,8 @@ class Source:
         self._numbering = Numbering()
         self._restarts = 0
         self._former_ssrcs: set[int] = set()
+        self._structure: dependency_descriptor.Structure | None = None
+        """What dependency descriptors refer to."""
 
     def use_ssrc(self, ssrc: int, *, now: float) -> bool:
         """The m-line is now sent with this SSRC; False for a former one while another is alive (reordering)."""
@@ -120,11 +123,12 @@ class Source:
 
     def receive(
         self, header: RtpHeader, codec: str, payload: bytes, carried: tuple[tuple[str, bytes], ...],
-        redundant: Sequence[RedBlock] = (), *, now: float,
+        redundant: Sequence[RedBlock] = (), *, descriptor: bytes = b"", now: float,
     ) -> list[SourcePacket]:
         """Take a packet of the current SSRC; returns what can be forwarded now, oldest first.
 
         `redundant` are the frames before this one that it carries (RFC 2198): those that were lost come back.
+        `descriptor` is its dependency descriptor, if it has one.
         """
         before = self._numbering.highest
         number = self._numbering.place(header.sequence_number)
@@ -154,14 +158,16 @@ class Source:
             self._measure_frame(header.timestamp)
         if newest:
             self._newest_timestamp = header.timestamp
-        packet = self._accept(number, header.timestamp, codec, payload, marker=header.marker, carried=carried)
+        packet = self._accept(
+            number, header.timestamp, codec, payload, marker=header.marker, carried=carried, descriptor=descriptor
+        )
         if not redundant:
             return [packet]
         return [*self._recover(packet, redundant), packet]
 
     def receive_repair(
         self, header: RtpHeader, sequence_number: int, codec: str, payload: bytes,
-        carried: tuple[tuple[str, bytes], ...], *, now: float,
+        carried: tuple[tuple[str, bytes], ...], *, descriptor: bytes = b"", now: float,
     ) -> SourcePacket | None:
         """Take a retransmission (RFC 4588) of the packet with this original sequence number."""
         number = self._numbering.place_repair(sequence_number)
@@ -172,7 +178,9 @@ class Source:
             self.duplicates += 1
             return None
         self.nack.received(number, now=now)
-        return self._accept(number, header.timestamp, codec, payload, marker=header.marker, carried=carried)
+        return self._accept(
+            number, header.timestamp, codec, payload, marker=header.marker, carried=carried, descriptor=descriptor
+        )
 
     def missing(self, *, now: float, rtt: float | None) -> list[int]:
         """16-bit sequence numbers to ask the publisher for now."""
@@ -244,19 +252,25 @@ class Source:
 
     def _accept(
         self, number: int, timestamp: int, codec: str, payload: bytes,
-        *, marker: bool = False, carried: tuple[tuple[str, bytes], ...] = (),
+        *, marker: bool = False, carried: tuple[tuple[str, bytes], ...] = (), descriptor: bytes = b"",
     ) -> SourcePacket:
-        packet = SourcePacket(number, timestamp, marker, codec, payload, carried, self._layering(codec, payload))
+        layering = self._layering(codec, payload, descriptor)
+        packet = SourcePacket(number, timestamp, marker, codec, payload, carried, layering)
         self.history.put(number, packet)
         self.packets += 1
         self.octets += len(payload)
         return packet
 
-    def _layering(self, codec: str, payload: bytes) -> Layering | None:
+    def _layering(self, codec: str, payload: bytes, descriptor: bytes) -> Layering | None:
         if self.kind == "audio" or not payload:
             return None
         try:
-            layering = read_layering(codec.partition("/")[0], payload)
+            if descriptor:
+                said = dependency_descriptor.parse(descriptor, self._structure)
+                self._structure = said.structure or self._structure
+                layering: Layering | None = described(said)
+            else:
+                layering = read_layering(codec.partition("/")[0], payload)
         except WireError:
             self.strays += 1  # passed on: it harms nobody, and decoders are more able than we
             layering = None

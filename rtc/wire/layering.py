@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from rtc.wire.dependency_descriptor import DependencyDescriptor
 from rtc.wire.errors import WireError
 from rtc.wire.payload import Vp8Descriptor, Vp9Descriptor
 
@@ -18,6 +19,10 @@ class Level(NamedTuple):
 
 
 EVERYTHING = Level(255, 255)
+
+INSEPARABLE = frozenset({"AV1"})
+"""Codecs of which a receiver tells the frames of one picture apart by the dependency descriptor alone. No browser asks
+for that on what it only receives: with more than the lowest spatial layer its picture would stand still."""
 
 
 class Layering(msgspec.Struct, gc=False):
@@ -99,6 +104,25 @@ def read_layering(codec: str, payload: bytes | memoryview) -> Layering | None:
             opens=vp9.switching_up,
         )
     return None
+
+
+def described(descriptor: DependencyDescriptor) -> Layering:
+    """The same from a dependency descriptor, of any codec."""
+    structure = descriptor.structure
+    return Layering(
+        spatial=descriptor.spatial,
+        temporal=descriptor.temporal,
+        begins=descriptor.start_of_frame,
+        ends=descriptor.end_of_frame,
+        key=structure is not None,
+        opens=descriptor.opens,
+        height=0 if structure is None else max(structure.heights, default=0),
+    )
+
+
+def decodable(codec: str, level: Level) -> Level:
+    """How much of `level` any receiver of this codec can decode."""
+    return level._replace(spatial=0) if codec in INSEPARABLE else level
 
 
 def _vp8_height(payload: bytes | memoryview, start: int) -> int:

@@ -19,6 +19,13 @@ from rtc.wire.sdp import Codec
 
 TIMES = 90_000 // 30
 VP9 = 98
+AV1 = 45
+AV1_KEY = bytes.fromhex(
+    "c00001800514853aaaa8018004004002a02a0060010015d34514174d144c700874321651118543276809f8077813f80ef8"
+)
+"""Dependency descriptor of a key frame in L2T3_KEY, as Chromium writes it."""
+AV1_TEMPLATES = ((1, 6), (3, 8), (2, 7), (4, 9))
+"""Templates of the lower and the upper layer in pictures of temporal layers 0, 2, 1, 2."""
 
 
 class Camera:
@@ -274,3 +281,41 @@ def test_a_smaller_picture_of_vp9_ends_where_the_larger_would_go_on() -> None:
     assert {(b.sequence_number - a.sequence_number) & 0xFFFF for a, b in pairwise(packets)} == {1}
     assert [packet.payload[1] >> 1 & 7 for packet in packets] == [0, 1] * 5 + [0, 1, 2]
     assert [packet.marker for packet in packets] == [False, True] * 5 + [False, False, True]
+
+
+@pytest.mark.parametrize(("temporal", "kept"), [(0, 1), (1, 2), (255, 4)])
+def test_of_av1_a_browser_gets_the_lowest_picture_and_as_many_frames_as_it_can(temporal: int, kept: int) -> None:
+    """It tells the frames of one picture apart by the dependency descriptor alone, which it does not ask for."""
+    wire, slot = Wire(), listener("video")
+    slot.configure((*VIDEO[:1], Codec("AV1", AV1, 90_000)), {})
+    source = source_of("video")
+    slot.listen_to(source)
+    slot.show(source, Level(255, temporal))
+    sequence, frame = 10, 0
+    for picture in range(9):
+        for spatial in range(2):
+            template = AV1_TEMPLATES[(picture + 3) % 4][spatial]
+            descriptor = AV1_KEY if frame == 0 else bytes([0xC0 | template, 0, frame])
+            if picture == 0 and spatial:
+                descriptor = bytes([0xC5, 0, frame])
+            header = RtpHeader(spatial == 1, AV1, sequence, picture * TIMES, 7, (), 0, 0, 0, 12, 1, 0)
+            payload = bytes([0x18 if frame == 0 else 0x10, 0x0A, spatial, picture])
+            received = source.receive(header, "AV1", payload, (), descriptor=descriptor, now=0.0)
+            pass_on(source, received, wire, 0.0)
+            sequence, frame = sequence + 1, frame + 1
+    packets = wire.take()
+    assert {(b.sequence_number - a.sequence_number) & 0xFFFF for a, b in pairwise(packets)} == {1}
+    assert all(packet.marker and packet.payload[2] == 0 for packet in packets)
+    assert len(packets) == 1 + 2 * kept
+
+
+def test_a_descriptor_that_cannot_be_read_is_counted_and_its_packet_passed_on() -> None:
+    wire, slot = Wire(), listener("video")
+    slot.configure((*VIDEO[:1], Codec("AV1", AV1, 90_000)), {})
+    source = source_of("video")
+    slot.listen_to(source)
+    for sequence, descriptor in enumerate((AV1_KEY[:-5], b"\xc0", bytes([0xFF, 0, 9]), AV1_KEY + bytes(200))):
+        header = RtpHeader(True, AV1, sequence, sequence * TIMES, 7, (), 0, 0, 0, 12, 1, 0)
+        received = source.receive(header, "AV1", b"\x18\x0a\x00", (), descriptor=descriptor, now=0.0)
+        pass_on(source, received, wire, 0.0)
+    assert source.strays == 3 and len(wire.take()) == 4

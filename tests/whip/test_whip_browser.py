@@ -57,7 +57,7 @@ window.watch = async (url, token) => {
     await client.view(pc, url, token);
     await until(() => pc.connectionState === "connected");
 };
-window.publish = async (url, token, hertz, colour, sendEncodings) => {
+window.publish = async (url, token, hertz, colour, sendEncodings, codec) => {
     connect();
     const audio = new AudioContext();
     const tone = new OscillatorNode(audio, {frequency: hertz});
@@ -69,7 +69,10 @@ window.publish = async (url, token, hertz, colour, sendEncodings) => {
     const pen = canvas.getContext("2d");
     setInterval(() => { pen.fillStyle = colour; pen.fillRect(0, 0, 640, 360); }, 66);
     pc.addTransceiver(out.stream.getAudioTracks()[0], {direction: "sendonly"});
-    pc.addTransceiver(canvas.captureStream(15).getVideoTracks()[0], {direction: "sendonly", sendEncodings});
+    const [picture] = canvas.captureStream(15).getVideoTracks();
+    const camera = pc.addTransceiver(picture, {direction: "sendonly", sendEncodings});
+    const {codecs} = RTCRtpReceiver.getCapabilities("video");
+    if (codec) camera.setCodecPreferences(codecs.filter((one) => one.mimeType === codec));
     window.client = new WHIPClient();
     await client.publish(pc, url, token);
     await until(() => pc.connectionState === "connected");
@@ -100,6 +103,11 @@ window.see = async (colours) => {
         });
     });
 };
+window.decoded = (frames) => until(async () => {
+    const stats = [...(await pc.getStats()).values()];
+    window.picture = stats.find((one) => one.type === "inbound-rtp" && one.kind === "video");
+    return window.picture?.framesDecoded >= frames;
+}).then(() => picture);
 window.selected = async () => {
     const stats = await pc.getStats();
     const of = (type) => [...stats.values()].find((one) => one.type === type);
@@ -189,8 +197,11 @@ async def test_whip_whep_publishes_with_a_token_and_a_participant_hears_and_sees
             await gone(service)
 
 
-async def test_of_simulcast_a_viewer_gets_one_encoding() -> None:
-    """Several taken as one source would be a picture that breaks with every packet."""
+async def test_a_viewer_gets_of_several_layers_what_it_can_decode() -> None:
+    """Several encodings taken as one source would be a picture that breaks with every packet.
+
+    Of several layers of AV1 its decoder would show the key frames at most, since their frames cannot be told apart.
+    """
     layers = [{"rid": "low", "scaleResolutionDownBy": 4}, {"rid": "high"}]
     async with player() as (origin, page), serving(allowed_origins=origin) as service, join(
         service.url, "stage", name="Ada"
@@ -204,6 +215,21 @@ async def test_of_simulcast_a_viewer_gets_one_encoding() -> None:
         await see(camera, (1, 1, 1))
         widths = [(await camera.recv()).width for _ in range(20)]
         assert widths == sorted(widths), "the better picture, once it is there, stays"
+        await page.evaluate("client.stop()")
+
+        assert page.context.browser is not None
+        viewer = await page.context.browser.new_page()
+        viewer.set_default_timeout(SECONDS * 1000)
+        await viewer.goto(origin, wait_until="domcontentloaded")
+        await page.evaluate(
+            "([url, layers]) => publish(url, '', 900, 'rgb(20, 220, 20)', layers, 'video/AV1')",
+            [f"{service.url}/whip/layers", [{"scalabilityMode": "L2T3_KEY"}]],
+        )
+        await viewer.evaluate("url => watch(url)", f"{service.url}/whep/layers")
+        await viewer.evaluate("see([1, 1, 1])")
+        picture = await viewer.evaluate("decoded(40)")
+        assert picture["framesDecoded"] >= 0.9 * picture["framesReceived"]
+        assert picture["frameHeight"] == 180, "the lower of two layers"
         await page.evaluate("client.stop()")
 
 
