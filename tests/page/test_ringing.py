@@ -117,6 +117,11 @@ def test_two_people_call_one_another_and_the_end_of_one_is_the_end_of_both(open_
     for page in (ada, bo):
         page.wait_for_selector(".call")
         until(page, "clarion.participants.length === 2")
+    for page, other in ((ada, "Bo of the call"), (bo, "Ada of the call")):
+        expect(page.locator("h1")).to_have_text(other)
+        expect(page.locator(".bar-name")).to_have_text(other)
+        expect(page).to_have_title(f"{other} · Clarion")
     bo.get_by_role("button", name="Leave the call").click()
     expect(ada.locator("h1")).to_have_text("The call has ended")
     expect(bo.locator("h1")).to_have_text("You left the call")
+    expect(bo.locator(".room-name")).to_have_text("Ada of the call")

@@ -2,6 +2,7 @@
 
 import { Chat } from "./chat.js";
 import { Governance } from "./governance.js";
+import { listed } from "./i18n.js";
 import { watchNetwork } from "./network.js";
 import { Peer } from "./peer.js";
 import { Publisher } from "./publisher.js";
@@ -45,9 +46,11 @@ export class Call extends EventTarget {
   /**
    * @param {{room: string, name: string, token: string}} entry
    * @param {import("./media.js").LocalMedia} media
+   * @param {string[]} partners  names of those whom we called or who called us; none: it is a room that one enters
    */
-  constructor(entry, media) {
+  constructor(entry, media, partners) {
     super();
+    this.partners = partners;
     this.entry = entry;
     this.media = media;
     this.signaling = new Signaling({ type: "join", ...entry });
@@ -81,6 +84,13 @@ export class Call extends EventTarget {
   }
 
   get peer() { return this.#peer; }
+
+  /** What this call is called: by whom it is with, or by its room. */
+  get title() {
+    if (!this.partners.length) return this.entry.room;
+    const here = this.roster.others.map((person) => person.name);
+    return listed(here.length ? here : this.partners);
+  }
 
   /** @param {string} publication @returns {MediaStreamTrack | null} the track of a slot that carries it */
   trackOf(publication) {
@@ -119,7 +129,10 @@ export class Call extends EventTarget {
       this.publisher.reset();
       this.#build();
     } else if (this.#grow()) this.#negotiate();
-    if (!this.#announced) this.#notice("notice.you-joined", { room: joined.room });
+    if (!this.#announced) {
+      if (this.partners.length) this.#notice("notice.you-talk", { name: this.title });
+      else this.#notice("notice.you-joined", { room: joined.room });
+    }
     this.#announced = true;
     this.#changed();
   }

@@ -44,6 +44,11 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
 }
 
+/** @param {string[]} names @returns {string} "Ada", "Ada and Bo", "Ada, Bo, and Cy" as the language has it */
+export function listed(names) {
+  return new Intl.ListFormat(current, { type: "conjunction" }).format(names);
+}
+
 /**
  * Write the texts of all elements that name a string: `data-t` as content, `data-label` as accessible name and
  * tooltip, `data-placeholder`.

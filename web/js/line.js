@@ -117,6 +117,11 @@ export class Line extends EventTarget {
     return call.caller.id === this.you.id ? "out" : "in";
   }
 
+  /** @param {CallView} call @returns {string[]} names of those whom it is with, so far as we know of them */
+  partners(call) {
+    return [call.caller, ...call.people].filter((one) => one.id !== this.you.id).map((one) => one.name);
+  }
+
   /** @param {import("./types.js").Reachable} reachable */
   #reachable(reachable) {
     this.you = reachable.you;

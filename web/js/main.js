@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { Call } from "./call.js";
 import { expose } from "./expose.js";
-import { chooseLanguage, loadLanguage, t } from "./i18n.js";
+import { chooseLanguage, listed, loadLanguage, t } from "./i18n.js";
 import { Line } from "./line.js";
 import { LocalMedia } from "./media.js";
 import { normaliseRoom } from "./rooms.js";
@@ -19,6 +19,9 @@ import { startView } from "./views/start.js";
 /** ms for which the other one in a call that is over may come back: a page that is loaded anew does. */
 const ALONE_PATIENCE = 4000;
 
+/** The room of the last call that was answered, whose name says nothing to anybody, and whom it was with. */
+/** @type {{room: string, partners: string[]}} */
+const answered = { room: "", partners: [] };
 const line = new Line();
 const app = /** @type {HTMLElement} */ (document.getElementById("app"));
 /** @type {View | undefined} */
@@ -55,6 +58,11 @@ const navigation = {
     route();
   },
 
+  /** @param {string} room @returns {string} what people call it */
+  titleOf(room) {
+    return room === answered.room && room ? listed(answered.partners) : room;
+  },
+
   /** @param {string} room @param {string} kind  of endingOf() @param {string} [detail] */
   ended(room, kind, detail) {
     show(endingView(navigation, room, kind, detail));
@@ -65,7 +73,8 @@ const navigation = {
    * @param {import("./media.js").LocalMedia} media
    */
   call(room, name, media) {
-    const call = new Call({ room, name, token: takeToken(room) }, media);
+    const partners = room === answered.room ? answered.partners : [];
+    const call = new Call({ room, name, token: takeToken(room) }, media, partners);
     expose(call);
     call.addEventListener("ended", (event) => {
       const how = /** @type {CustomEvent<import("./signaling.js").Ended>} */ (event).detail;
@@ -94,11 +103,13 @@ const navigation = {
     show(shown);
   },
 
-  /** Enter the room of a call that was answered. @param {import("./types.js").CallView} answered */
-  answer({ room = "", token = "" }) {
+  /** Enter the room of a call that was answered. @param {import("./types.js").CallView} call */
+  answer(call) {
+    const { room = "", token = "" } = call;
+    Object.assign(answered, { room, partners: line.partners(call) });
     keepToken(room, token);
     history.pushState(null, "", `/r/${encodeURIComponent(room)}`);
-    document.title = t("app.title");
+    setTitle();
     const media = new LocalMedia();
     void media.open();
     navigation.call(room, line.you.name, media);
@@ -128,7 +139,7 @@ function roomOfAddress() {
 
 function setTitle() {
   const room = roomOfAddress();
-  document.title = room ? t("app.room-title", { room }) : t("app.title");
+  document.title = room ? t("app.room-title", { room: navigation.titleOf(room) }) : t("app.title");
 }
 
 function route() {

@@ -95,9 +95,10 @@ export function callView(navigation, call) {
     h("div", {}, h("p", { class: "alone-title", t: "call.alone" }), h("p", { t: "call.alone-text" })),
     copyButton(room, "primary"));
   const hint = h("p", { class: "muted-hint", role: "status" });
+  const heading = h("h1", { class: "visually-hidden" }, call.title);
   const element = h("div", { class: "call" },
     h("main", { class: "floor" },
-      h("h1", { class: "visually-hidden" }, room), banner, sharing, stage.element, waiting, alone, notices.element, hint),
+      heading, banner, sharing, stage.element, waiting, alone, notices.element, hint),
     panels.people.element, panels.chat.element,
     h("footer", { class: "dock" }, bar.element));
 
@@ -136,6 +137,7 @@ export function callView(navigation, call) {
   const update = () => {
     listen();
     if (media.state.microphone.on) hint.textContent = "";
+    setContent(heading, call.title);
     bar.update();
     stage.update();
     panels.people.update();

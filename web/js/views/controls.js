@@ -65,9 +65,10 @@ export function controlBar(call, stage, actions) {
     [microphone, "M"], [camera, "V"], [screen, "S"], [layout, "L"], [people, "P"], [chat, "C"], [invite, "I"]])) {
     control.setAttribute("aria-keyshortcuts", KEYS.find(([known]) => known === key)?.[0] ?? key);
   }
+  const title = h("span", { class: "bar-name" });
   const clock = h("time", { class: "clock" });
   const element = h("div", { class: "bar" },
-    h("div", { class: "bar-room" }, h("span", { class: "bar-name" }, call.entry.room), clock),
+    h("div", { class: "bar-room" }, title, clock),
     h("div", { class: "bar-main", role: "group", label: "call.controls" },
       microphone, camera, flip, screen, react, layout, more, leave),
     h("div", { class: "bar-side" }, chat, people, invite, settings, keys));
@@ -83,6 +84,7 @@ export function controlBar(call, stage, actions) {
     people,
     chat,
     update() {
+      setContent(title, call.title);
       const { state, screen: shared } = call.media;
       const speaks = state.microphone.on && state.microphone.track !== null;
       const shows = state.camera.on && state.camera.track !== null;

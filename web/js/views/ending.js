@@ -108,6 +108,6 @@ export function endingView(navigation, room, kind, detail = "") {
       h("p", { class: "lead", t: ending.text }),
       detail && h("p", { class: "detail", lang: "en" }, detail),
       h("div", { class: "actions" }, ...actions.map((action) => buttons[action]())),
-      room && h("p", { class: "room-name" }, room)));
+      room && h("p", { class: "room-name" }, navigation.titleOf(room))));
   return { element };
 }

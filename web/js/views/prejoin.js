@@ -45,7 +45,7 @@ export function prejoinView(navigation, room) {
   const pickers = devicePickers(media);
   const form = h("form", { class: "card", noValidate: true },
     h("div", { class: "card-head" },
-      h("p", { class: "eyebrow", t: "prejoin.eyebrow" }), h("h1", { class: "room-title" }, room)),
+      h("p", { class: "eyebrow", t: "prejoin.eyebrow" }), h("h1", { class: "room-title" }, navigation.titleOf(room))),
     h("div", { class: "field" }, h("label", { for: "name", t: "prejoin.name" }), name, nameProblem),
     h("button", { class: "primary large wide", type: "submit" }, joinText, icon("arrow")),
     h("details", { class: "device-details", open: innerWidth > 720 },
