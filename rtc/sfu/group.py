@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from struct import Struct
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from rtc.transport.batch import Outbox
 from rtc.wire import extensions
 from rtc.wire.layering import Layering
 from rtc.wire.rtp import FIXED_HEADER_LENGTH
@@ -19,6 +21,9 @@ from .thinning import Thinning
 
 CACHED_BLOCKS = 512
 """Extension blocks kept ready: audio levels have 256 values, all else changes seldom."""
+
+SCALAR_LEGS = 16
+"""Below this many legs a loop writes one packet faster than numpy does."""
 
 Layout = tuple[tuple[str, int], ...]
 """URI and id of the extensions that a group of listeners agreed on."""
@@ -32,6 +37,26 @@ _NUMBER_AT = {
     extensions.TWO_BYTE >> 8: FIXED_HEADER_LENGTH + _EXTENSION_HEADER.size + 2,
 }
 """Where the value of the first extension stands, by the first byte of the profile (RFC 8285 4.2, 4.3)."""
+
+
+class Placed(msgspec.Struct, frozen=True, gc=False):
+    """A packet as a group of legs is sent it, but for what differs between them."""
+
+    first_byte: int
+    marker: int
+    """The bit in the second byte."""
+    is_red: bool
+    sequence: int
+    """The source's number, less what was left out before."""
+    timestamp: int
+    block: bytes
+    """All that follows the fixed header."""
+    size: int
+    """Bytes, the fixed header included."""
+    payload_offset: int
+    layering: Layering | None
+    pictures: int
+    """Left out before."""
 
 
 class Group:
@@ -53,11 +78,11 @@ class Group:
         self.contexts = [session.context for session in self.sessions]
         self.destinations = np.array([leg.slot.outlet.destination for leg in legs], np.int32)
         self.sequence_deltas = np.array([leg.segment.sequence_delta & 0xFFFF for leg in legs], np.uint16)
+        self.timestamp_deltas = np.array([leg.timestamp_delta for leg in legs], np.uint32)
         self.picture_deltas = np.array([leg.segment.picture_delta & 0x7FFF for leg in legs], np.uint16)
         self.tl0_deltas = np.array([leg.tl0_delta & 0xFF for leg in legs], np.uint8)
         self.rewrites = thinning is not None or bool(self.picture_deltas.any() or self.tl0_deltas.any())
         """Whether picture ids differ from the source's."""
-        self.timestamp_deltas = np.array([leg.timestamp_delta for leg in legs], np.uint32)
         self.fields = [
             (
                 leg.payload_type, leg.slot.red_payload_type or 0, leg.segment.sequence_delta, leg.timestamp_delta,
@@ -84,34 +109,77 @@ class Group:
             self._blocks[packet.extensions] = block
         return block
 
-    def headers(
-        self, first_byte: int, marker: int, is_red: bool, *, sequence: int, timestamp: int
-    ) -> npt.NDArray[np.uint8]:
+    def write(self, outbox: Outbox, start: int, packet: Placed) -> None:
+        """Write a packet for all legs into the rows from `start` on."""
+        end = start + len(self.legs)
+        first_byte, marker, is_red, block = packet.first_byte, packet.marker, packet.is_red, packet.block
+        sequence, timestamp, size = packet.sequence, packet.timestamp, packet.size
+        if end - start < SCALAR_LEGS:
+            pack = _HEADER.pack_into
+            for row, (plain, red, sequence_delta, timestamp_delta, ssrc) in zip(
+                outbox.rows[start:end], self.fields, strict=True
+            ):
+                pack(
+                    row, 0, first_byte, marker | (red if is_red else plain), sequence + sequence_delta & 0xFFFF,
+                    timestamp + timestamp_delta & 0xFFFFFFFF, ssrc,
+                )
+                row[FIXED_HEADER_LENGTH:size] = block
+        else:
+            outbox.buffer[start:end, :FIXED_HEADER_LENGTH] = self._headers_of(packet)
+            outbox.buffer[start:end, FIXED_HEADER_LENGTH:size] = np.frombuffer(block, np.uint8)
+        if self.rewrites:
+            self._rewrite(outbox.buffer[start:end], packet)
+
+    def _headers_of(self, packet: Placed) -> npt.NDArray[np.uint8]:
         """Fixed headers of all legs, good until the next call."""
-        headers = self._headers.get((first_byte, marker, is_red))
+        key = packet.first_byte, packet.marker, packet.is_red
+        headers = self._headers.get(key)
         if headers is None:
-            packed = (
-                (leg.slot.red_payload_type or 0 if is_red else leg.payload_type, leg.slot.ssrc) for leg in self.legs
-            )
-            headers = self._headers[first_byte, marker, is_red] = _Headers(
-                b"".join(_HEADER.pack(first_byte, marker | number, 0, 0, ssrc) for number, ssrc in packed)
-            )
-        np.add(self.sequence_deltas, np.uint16(sequence & 0xFFFF), out=headers.scratch)
+            headers = self._headers[key] = _Headers(self._pack(*key))
+        np.add(self.sequence_deltas, np.uint16(packet.sequence & 0xFFFF), out=headers.scratch)
         headers.sequences[:] = headers.scratch
-        if timestamp != headers.timestamp:  # the packets of a frame share it
-            headers.timestamp = timestamp
-            headers.timestamps[:] = self.timestamp_deltas + np.uint32(timestamp)
+        headers.timestamps[:] = self.timestamp_deltas + np.uint32(packet.timestamp)
         return headers.rows
 
+    def write_run(self, outbox: Outbox, start: int, packets: Sequence[Placed]) -> None:
+        """Write several packets for all legs into the rows from `start` on, leg by leg."""
+        legs, count = len(self.legs), len(packets)
+        first = packets[0]
+        # In a place of their own, and numbers swapped before: into rows far apart numpy does neither quickly.
+        headers = self._pack(first.first_byte, 0, first.is_red).repeat(count, 0).reshape(legs, count, -1)
+        sequences = self.sequence_deltas[:, None] + np.array([one.sequence & 0xFFFF for one in packets], np.uint16)
+        headers.view(np.uint16)[:, :, 1] = sequences.byteswap(inplace=True)
+        timestamps = self.timestamp_deltas[:, None] + np.array([one.timestamp for one in packets], np.uint32)
+        headers.view(np.uint32)[:, :, 1] = timestamps.byteswap(inplace=True)
+        rows = outbox.buffer[start : start + legs * count].reshape(legs, count, -1)
+        for place, packet in enumerate(packets):
+            if packet.marker:
+                headers[:, place, 1] |= packet.marker
+            if packet.first_byte != first.first_byte:
+                headers[:, place, 0] = packet.first_byte
+            rows[:, place, FIXED_HEADER_LENGTH : packet.size] = np.frombuffer(packet.block, np.uint8)
+        rows[:, :, :FIXED_HEADER_LENGTH] = headers
+        if self.rewrites:
+            for place, packet in enumerate(packets):
+                self._rewrite(rows[:, place], packet)
+
+    def _pack(self, first_byte: int, marker: int, is_red: bool) -> npt.NDArray[np.uint8]:
+        """Fixed headers of all legs without numbers."""
+        packed = [
+            _HEADER.pack(first_byte, marker | (red if is_red else plain), 0, 0, ssrc)
+            for plain, red, *_, ssrc in self.fields
+        ]
+        return np.frombuffer(bytearray().join(packed), np.uint8).reshape(-1, FIXED_HEADER_LENGTH)
+
     def depart(
-        self, rows: Sequence[memoryview], legs: Sequence[Leg], size: int, *, now: float
+        self, rows: Sequence[memoryview], legs: Sequence[Leg], sizes: Iterable[int], *, now: float
     ) -> list[tuple[int, Outlet, float]]:
-        """Write the transport-wide numbers into packets of so many bytes; which of them are to leave later, and when.
+        """Write the transport-wide numbers into packets of these sizes (bytes); which are to leave later, and when.
 
         The number is the first extension, so that it always stands at the same place.
         """
         later = []
-        for index, (row, leg) in enumerate(zip(rows, legs, strict=True)):
+        for index, (row, leg, size) in enumerate(zip(rows, legs, sizes, strict=True)):
             outlet = leg.slot.outlet
             if outlet.downlink is None:
                 continue
@@ -121,12 +189,13 @@ class Group:
                 later.append((index, outlet, at))
         return later
 
-    def rewrite(
-        self, rows: npt.NDArray[np.uint8], layering: Layering, payload_offset: int, pictures: int
-    ) -> None:
-        """Move picture ids and TL0PICIDX in packets of all legs of a self."""
+    def _rewrite(self, rows: npt.NDArray[np.uint8], packet: Placed) -> None:
+        """Move picture ids and TL0PICIDX in a packet for all legs."""
+        layering, payload_offset = packet.layering, packet.payload_offset
+        if layering is None or not layering.picture_id_bits:
+            return
         at = payload_offset + layering.picture_id_offset
-        ids = self.picture_deltas + np.uint16(layering.picture_id - pictures & 0x7FFF)
+        ids = self.picture_deltas + np.uint16(layering.picture_id - packet.pictures & 0x7FFF)
         if layering.picture_id_bits == 15:
             rows[:, at] = 0x80 | ids >> 8 & 0x7F
             rows[:, at + 1] = ids & 0xFF
@@ -142,9 +211,8 @@ class _Headers:
     In a place of their own: numpy takes several times as long to add right into rows of the outbox.
     """
 
-    def __init__(self, packed: bytes) -> None:
-        self.rows = np.frombuffer(bytearray(packed), np.uint8).reshape(-1, FIXED_HEADER_LENGTH)
-        self.sequences = self.rows.view(">u2")[:, 1]
-        self.timestamps = self.rows.view(">u4")[:, 1]
-        self.scratch = np.zeros(len(self.rows), np.uint16)
-        self.timestamp = -1
+    def __init__(self, rows: npt.NDArray[np.uint8]) -> None:
+        self.rows = rows
+        self.sequences = rows.view(">u2")[:, 1]
+        self.timestamps = rows.view(">u4")[:, 1]
+        self.scratch = np.zeros(len(rows), np.uint16)

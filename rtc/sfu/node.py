@@ -153,15 +153,23 @@ class Node:
 
     def _readable(self) -> None:
         for _ in range(READS_A_TURN):
-            count = self._socket.receive(self._inbox)
-            if count:
-                self._port.receive(self._inbox, count, now=self._loop.time())
-                self._flush()
-                if self._inbox.arrived is not None:
-                    # The oldest of the batch stands for all: none took longer.
-                    self._forwarding.observe(max(0.0, time.time() - self._inbox.arrived), count)
-            if count < self._inbox.capacity // 2:  # what came meanwhile rings again
+            if self._read() < self._inbox.capacity // 2:  # what came meanwhile rings again
                 break
+
+    def _read(self) -> int:
+        """Take what has arrived, and what came while that was looked at: it leaves together. How much it was."""
+        socket, inbox = self._socket, self._inbox
+        total, first = 0, None
+        while total < inbox.capacity and (count := socket.receive(inbox)):
+            first = first or inbox.arrived
+            total += count
+            self._port.receive(inbox, count, now=self._loop.time())
+        if total:
+            self._flush()
+            if first is not None:
+                # The oldest stands for all: none took longer.
+                self._forwarding.observe(max(0.0, time.time() - first), total)
+        return total
 
     def _tick_rooms(self) -> None:
         now = self._loop.time()

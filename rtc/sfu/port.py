@@ -75,7 +75,7 @@ class Port:
         """Unix time minus `now`, seconds."""
         self.addresses = AddressTable()
         self.outbox = Outbox()
-        self.sender = Sender(self.outbox, self.flush)
+        self.sender = Sender(self.outbox, self._empty)
         self.drops: Counter[str] = Counter()
         """Datagrams and packets dropped, by reason."""
         self.repairs: dict[Source, Receiver] = {}
@@ -120,7 +120,7 @@ class Port:
             self.drops["too-long"] += 1
             return
         if not self.outbox.free:
-            self.flush()
+            self._empty()
         self.outbox.append(data, destination)
         self._wake()
 
@@ -133,8 +133,13 @@ class Port:
 
     def flush(self) -> None:
         """Send everything that waits."""
-        if self.outbox.count:
-            self._transmit(self.outbox, self.addresses)
+        settling = True
+        while settling:
+            try:
+                settling = self.sender.settle()
+            except Exception as fault:
+                self.report_fault(fault)
+        self._empty()
 
     def register_ufrag(self, ufrag: str, peer: Receiver) -> None:
         """Checks for this ufrag belong to `peer`."""
@@ -190,6 +195,11 @@ class Port:
         """Count and log a fault of ours that one peer's traffic brought out."""
         self.drops["fault"] += 1
         log.error("a fault in the media path", exc_info=fault)
+
+    def _empty(self) -> None:
+        """Send what is in the outbox."""
+        if self.outbox.count:
+            self._transmit(self.outbox, self.addresses)
 
     def _receive_other(self, first: int, datagram: bytes, source: bytes, now: float) -> None:
         if first <= 3:

@@ -1,4 +1,4 @@
-"""The outbox with what empties it, and what is to be sent once more a little later."""
+"""The outbox with what empties it, what is about to be written into it, and what is to be sent a little later."""
 
 from __future__ import annotations
 
@@ -24,8 +24,20 @@ class Sender:
         """Packets that could not be protected, and so were not sent."""
         self.copies = 0
         """Copies sent, beside the packets themselves."""
+        self._put_off: list[Callable[[], None]] = []
         self._delayed: list[tuple[float, int, bytes, Outlet, bool]] = []
         self._order = 0
+
+    def put_off(self, write: Callable[[], None]) -> None:
+        """Have `write` called when the sender settles, after all that has arrived was read: so it goes together."""
+        self._put_off.append(write)
+
+    def settle(self) -> bool:
+        """Have the first of what was put off written into the outbox; False when there is none."""
+        if not self._put_off:
+            return False
+        self._put_off.pop(0)()
+        return True
 
     def reserve(self, rows: int) -> int:
         """First of `rows` free rows, after sending what is there if need be; at most OUTBOX_ROWS."""

@@ -47,7 +47,7 @@ class SenderReports:
         packets, octets = source.fanout.sent(leg)
         return rtcp.pack_sender_report(
             slot.ssrc, rtcp.ntp_from_seconds(now + self._wall_offset),
-            source.fanout.outgoing_timestamp(leg, timestamp), packets & 0xFFFFFFFF, octets & 0xFFFFFFFF,
+            leg.outgoing_timestamp(timestamp), packets & 0xFFFFFFFF, octets & 0xFFFFFFFF,
         )
 
     def _name(self, ssrc: int) -> bytes:

@@ -310,6 +310,10 @@ class Leg:
             return segment
         return next((segment for segment in reversed(self.segments) if sequence >= segment.first), None)
 
+    def outgoing_timestamp(self, timestamp: int) -> int:
+        """A timestamp of the source as its listener sees it."""
+        return (timestamp + self.timestamp_delta) & 0xFFFFFFFF
+
     def outgoing(self, sequence: int) -> int:
         """The extended number under which the listener knows this recent packet of the source."""
         return (self.at(sequence) or self.segments[0]).outgoing(sequence)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rtc.repair.clock import SenderClock
 from rtc.repair.redundancy import Protection
 from rtc.sfu.downlink import Downlink
-from rtc.sfu.fanout import SCALAR_LEGS
+from rtc.sfu.group import SCALAR_LEGS
 from rtc.sfu.packet import SourcePacket
 from rtc.sfu.sender import Sender
 from rtc.sfu.slot import RESEND_BITRATE, RESEND_BURST_BYTES, Leg, Outlet, Slot
@@ -38,12 +38,17 @@ class Wire:
 
     def __init__(self) -> None:
         self.outbox = Outbox()
-        self.sender = Sender(self.outbox, self.flush)
+        self.sender = Sender(self.outbox, self._transmit)
         self.plain: list[tuple[int, bytes]] = []
         """Destination and plaintext, in order."""
         self._inbox = Inbox(capacity=1)
 
     def flush(self) -> None:
+        while self.sender.settle():
+            pass
+        self._transmit()
+
+    def _transmit(self) -> None:
         for data, destination in self.outbox.datagrams():
             inbox = self._inbox
             inbox.rows[0][: len(data)] = data
@@ -210,6 +215,7 @@ def test_a_packet_too_long_to_protect_is_counted_and_hurts_nobody() -> None:
             source.fanout.attach(listener(destination=destination))
         send(source, wire, 1, bytes(1600))
         send(source, wire, 2)
+        wire.flush()
         assert wire.sender.failures == count
         assert len(wire.take()) == 1
 

@@ -9,7 +9,7 @@ import pytest
 from test_fanout import VIDEO, Wire, listener, pass_on, source_of, vp8
 
 from rtc.repair.clock import SenderClock
-from rtc.sfu.fanout import SCALAR_LEGS
+from rtc.sfu.group import SCALAR_LEGS
 from rtc.sfu.slot import Slot
 from rtc.sfu.source import Source
 from rtc.wire.layering import EVERYTHING, Level
