@@ -94,11 +94,11 @@ async def until_more(page: Page, name: str) -> float:
 
 
 async def changed(happened: EventStream) -> bool:
-    """Whether the one is connected now whose connection was lost or came back next; that nobody left meanwhile."""
+    """Whether Ada is connected now that her connection was lost or came back; that nobody left meanwhile."""
     async with asyncio.timeout(PATIENCE):
         async for event in happened:
             assert not isinstance(event, ParticipantLeft)
-            if isinstance(event, ParticipantChanged):
+            if isinstance(event, ParticipantChanged) and event.participant.name == ADA.name:
                 return event.participant.connected
     raise AssertionError("the call has ended")
 
