@@ -15,6 +15,9 @@ RAISE_MARGIN = 0.15
 Rates of layers and of the path waver by about this much within seconds.
 """
 
+FRAMES_MARGIN = 0.05
+"""The same for more frames of the same size: such a step costs no key frame, and is taken back at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -81,7 +84,10 @@ def _next(ladder: Sequence[Layer], chosen: Layer | None, current: Layer | None, 
 def _price(layer: Layer, chosen: Layer | None, current: Layer | None) -> float:
     """What a step from `chosen` to `layer` takes of what is left; more when the listener does not have it yet."""
     step = layer.bitrate - (0 if chosen is None else chosen.bitrate)
-    return step if current is not None and _rank(layer) <= _rank(current) else step + RAISE_MARGIN * layer.bitrate
+    if current is not None and _rank(layer) <= _rank(current):
+        return step
+    same_size = current is not None and layer.spatial == current.spatial
+    return step + (FRAMES_MARGIN if same_size else RAISE_MARGIN) * layer.bitrate
 
 
 def _rank(layer: Layer) -> tuple[int, int]:

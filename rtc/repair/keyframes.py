@@ -37,6 +37,11 @@ class KeyframeRequester:
         """True while a key frame is wanted and has not come."""
         return self._wanted
 
+    def may_ask(self, *, now: float) -> bool:
+        """Whether one that is wanted now would be asked for now, not only when MIN_INTERVAL_SECONDS have passed."""
+        asked_at = self._cadence.asked_at
+        return asked_at is None or now - asked_at >= MIN_INTERVAL_SECONDS
+
     def want(self) -> None:
         """Some listener cannot go on without a key frame."""
         self._wanted = True
@@ -50,8 +55,7 @@ class KeyframeRequester:
         """True when a request is to be sent now."""
         if not self._wanted:
             return False
-        asked_at = self._cadence.asked_at
-        if asked_at is None or now - asked_at >= MIN_INTERVAL_SECONDS:
+        if self.may_ask(now=now):
             self._cadence.asked_at = self._unanswered_since = now
             self.requests += 1
             return True

@@ -5,6 +5,9 @@ from __future__ import annotations
 FACTOR = 2.5
 """Packets leave this many times as fast as the path is thought to carry them: what libwebrtc does too."""
 
+FULL_FACTOR = 1.25
+"""The same where the path is known to be full: what it cannot carry would only wait, or be dropped, further on."""
+
 BURST_SECONDS = 0.01
 """So much may leave at once: a frame of a few packets."""
 
@@ -13,14 +16,24 @@ MAX_WAIT_SECONDS = 0.25
 
 
 class Pacer:
-    """A leaky bucket. `bitrate` is what the path carries, bit/s."""
+    """A leaky bucket. `bitrate` is what the path carries, bit/s; packets leave `factor` times as fast."""
 
     def __init__(self, bitrate: float) -> None:
         self.bitrate = bitrate
+        self.factor = FACTOR
         self._free = 0.0
 
     def departs(self, size: int, *, now: float) -> float:
         """When a packet of `size` bytes leaves: `now` or later, and never before the one before it."""
         begins = max(self._free, now - BURST_SECONDS)
-        self._free = min(begins + size * 8 / (FACTOR * self.bitrate), now + MAX_WAIT_SECONDS)
+        self._free = min(begins + size * 8 / (self.factor * self.bitrate), now + MAX_WAIT_SECONDS)
         return max(begins, now)
+
+    @property
+    def free_at(self) -> float:
+        """When all that was given to it so far has left."""
+        return self._free
+
+    def occupy(self, until: float) -> None:
+        """Something else leaves until then: nothing may overtake it."""
+        self._free = max(self._free, until)

@@ -8,7 +8,7 @@ from rtc.repair.bandwidth.estimator import BandwidthEstimator, State
 from rtc.repair.bandwidth.loss import Trial
 from rtc.repair.bandwidth.sent import Arrival, SentPackets
 from rtc.repair.copies import CopiesController, LossShare
-from rtc.repair.pacing import Pacer
+from rtc.repair.pacing import FACTOR, FULL_FACTOR, Pacer
 from rtc.wire.twcc import TransportFeedback
 
 START_BITRATE = 1_000_000
@@ -100,6 +100,7 @@ class Downlink:
             at = self._pacer.departs(size, now=now)
             return self.sent.sent(size, at=at), at
         at = probe.departs(size, now)
+        self._pacer.occupy(at)
         number = self.sent.sent(size, at=at)
         probe.left -= 1
         probe.last = self.sent.number
@@ -134,14 +135,16 @@ class Downlink:
                 lost -= again
                 self.estimator.arrived(arrival.size, sent=arrival.sent, arrived=arrival.arrived)
             was_lost = arrival.arrived is None
-        self.estimator.counted(expected=expected, lost=lost, runs=runs, now=now)
-        self._after_copies.counted(expected=expected, lost=lost)
         if self.sent.skipped > skipped:
             # Feedback was lost, not what it spoke of.
             arrived = (self.sent.skipped - skipped) * (1 - self._after_copies.share)
             self.estimator.delivered(round(arrived), now=now)
         self._judge_probe(arrivals, now)
         self.update(now=now)
+        self.estimator.counted(expected=expected, lost=lost, runs=runs, now=now)
+        if not self.estimator.is_crowded(now=now):
+            # Copies would fill a full link all the more.
+            self._after_copies.counted(expected=expected, lost=lost)
         return self.sent.unknown - unknown
 
     @property
@@ -175,6 +178,7 @@ class Downlink:
             self._pacer.bitrate = self.budget = MOST_BITRATE
             return
         self._pacer.bitrate = estimator.bitrate
+        self._pacer.factor = FACTOR if estimator.capacity is None else FULL_FACTOR
         # What is lost by chance will be sent again.
         self.budget = int(estimator.bitrate * (1 - min(self.estimator.loss.chance, RESEND_SHARE)))
 
@@ -190,7 +194,7 @@ class Downlink:
         rate = PROBE_RATIO * self.estimator.bitrate
         packets = round(rate * PROBE_SECONDS / 8 / (size + OVERHEAD_BYTES))
         packets = min(max(packets, MIN_PROBE_PACKETS), MAX_PROBE_PACKETS)
-        self._probe = _Probe(rate, packets, self.sent.number + 1, now)
+        self._probe = _Probe(rate, packets, self.sent.number + 1, max(now, self._pacer.free_at))
         return packets
 
     def _judge_probe(self, arrivals: list[Arrival], now: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rtc.transport.batch import Inbox
@@ -46,6 +46,9 @@ until its reports are due: they are a second apart, and its silence lasts seven.
 PROBED_PACKETS = 20
 """Packets of which probes are made: the newest, so that what was lost of them need not be asked for."""
 
+NARROWED = 0.9
+"""With less than this share of what was thought to fit, what is sent is chosen anew at once."""
+
 JUDGEMENT_SECONDS = 0.5
 """Between two looks at what the path from and to a peer loses."""
 
@@ -79,7 +82,7 @@ class Peer:
         self.watches_video = False
         """Whether it has slots for video."""
         self.downlink = Downlink()
-        self._outlet = Outlet(downlink=self.downlink, hurry=self._hurry)
+        self._outlet = self._new_outlet()
         self._link: Link | None = None
         self._past = MediaCounts()
         self._next_judgement = 0.0
@@ -239,6 +242,8 @@ class Peer:
         data = row[: inbox.lengths[i]]
         if is_rtcp:
             self._reports.receive(data, now=now)
+            if self.watches_video:
+                self._notice_narrowing(now)
             if not self._reports.is_calm:
                 self._room.agenda.hurry(self, now + WATCHER_SECONDS)
             return
@@ -288,6 +293,13 @@ class Peer:
                     next_tick = now + WATCHER_SECONDS
         return next_tick
 
+    def _notice_narrowing(self, now: float) -> None:
+        """Have less sent at once when the path turns out to carry less: whatever is too much waits before the rest."""
+        budget, before = self.downlink.budget, self.video_budget
+        if budget is not None and before is not None and budget < NARROWED * before:
+            self.video_budget = budget
+            self._room.fit(self, now)
+
     def _judge_downlink(self, now: float) -> None:
         """See what the path to here carries of video; where that is too little, whether more would fit by now."""
         self.downlink.update(now=now)
@@ -305,7 +317,10 @@ class Peer:
             if source is None or leg is None or not slot.is_numbered(leg.payload_type):
                 continue
             numbers = range(source.fanout.highest, max(source.fanout.highest - PROBED_PACKETS, leg.first - 1), -1)
-            latest = [packet for number in numbers if (packet := source.history.get(number)) is not None]
+            latest = [
+                packet for number in numbers
+                if leg.carries(number) and (packet := source.history.get(number)) is not None
+            ]
             if not latest:
                 continue
             size = sum(len(packet.payload) for packet in latest) // len(latest)
@@ -353,7 +368,7 @@ class Peer:
             if old.state == "failed" and not old.negotiated_srtp:
                 self._gcm_only = False
             self._port.retire(old)
-            self._outlet = Outlet(downlink=self.downlink, hurry=self._hurry)
+            self._outlet = self._new_outlet()
         active = answer_setup(offer) == "active"
         self._link = Link(
             self._port, self, self._outlet, active=active, gcm_only=active and self._gcm_only,
@@ -362,6 +377,13 @@ class Peer:
         )
         self._hurry()
         return self._link
+
+    def _new_outlet(self) -> Outlet:
+        def discard(ssrcs: Collection[int]) -> None:
+            self._port.sender.discard(outlet, ssrcs)
+
+        outlet = Outlet(downlink=self.downlink, hurry=self._hurry, discard=discard)
+        return outlet
 
     def _agree(self, offer: Offer, refused: frozenset[str], *, one_stream: bool) -> tuple[AnsweredMedia, ...]:
         # A WHIP or WHEP session goes one way for life; what others may do can change without a new offer.

@@ -177,6 +177,13 @@ class Room:
         self._assign(peer, self._ranked())
         self._select(peer, self._port.now(), {})
 
+    def fit(self, peer: Peer, now: float) -> None:
+        """Choose anew what one listener receives: its path carries less."""
+        self._select(peer, now, {})
+        for publication in self.publications.values():
+            if len(publication.encodings) > 1:
+                self._ask(publication, now)
+
     def slot_views(self, peer: Peer) -> tuple[SlotView, ...]:
         """What a peer's slots carry now."""
         views = []

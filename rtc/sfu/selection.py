@@ -118,6 +118,7 @@ def choose(views: Sequence[View], *, budget: int | None, now: float) -> list[Qua
             next((option for option in one.ladder.options if option.layer == layer), None)
             for one, layer in zip(views, allocate(budget, wanted), strict=True)
         ]
+    spare = None if budget is None else budget - sum(each.layer.bitrate for each in chosen if each is not None)
     qualities = []
     for one, fitting in zip(views, chosen, strict=True):
         slot, option = one.slot, fitting
@@ -129,7 +130,7 @@ def choose(views: Sequence[View], *, budget: int | None, now: float) -> list[Qua
             slot.pause()
             qualities.append(Quality(slot.mid, True, "bandwidth"))
             continue
-        _show(one, option, now=now)
+        _show(one, option, spare=spare, now=now)
         limit: Limit = "bandwidth" if option is not one.ladder.options[-1] else "" if one.ladder.complete else "source"
         qualities.append(Quality(slot.mid, False, limit))
     return qualities
@@ -157,8 +158,11 @@ def _is_shown(slot: Slot, option: Option) -> bool:
     return not slot.paused and slot.source is option.source and option.level <= slot.target
 
 
-def _show(one: View, option: Option, *, now: float) -> None:
-    """Have a slot receive an option, or the best below it that comes as long as it does not."""
+def _show(one: View, option: Option, *, spare: int | None, now: float) -> None:
+    """Have a slot receive an option, or the best below it that comes as long as it does not.
+
+    `spare` is what all slots together leave of the budget, bit/s; None where there is no bound.
+    """
     slot, demand = one.slot, one.publication.demand
     demand.need(option.source, now=now)
     target = option
@@ -166,10 +170,23 @@ def _show(one: View, option: Option, *, now: float) -> None:
         coming = (each for each in reversed(one.ladder.options) if is_live(each.source, now=now))
         target = next((each for each in coming if each.layer.bitrate <= option.layer.bitrate), option)
         demand.need(target.source, now=now)
+    if slot.cut and slot.source is not None and slot.source.fanout.leg(slot) is None and is_live(slot.source, now=now):
+        demand.need(slot.source, now=now)
+        return
     slot.show(target.source, target.level)
     if slot.upcoming is not None and slot.source is not None:
         demand.need(slot.source, now=now)
         places = [each.source for each in one.ladder.options]
         if slot.source not in places or places.index(slot.source) > places.index(target.source):
-            # It is too much: its frames can go at once, and it itself with the key frame of the smaller one.
-            slot.source.fanout.aim(slot, Level(target.level.spatial, 0))
+            least = min((bitrate for *_, bitrate in slot.source.rates.layers), default=0)
+            carried = None if spare is None else target.layer.bitrate + max(spare, 0)
+            if carried is not None and least > carried and target.source.keyframes.may_ask(now=now):
+                # Even the fewest of its frames are too many, and would keep a key frame waiting. How much less the path
+                # carries is not known yet: the smallest encoding begins.
+                coming = (each for each in one.ladder.options if is_live(each.source, now=now))
+                smallest = next((each for each in coming if each.layer.bitrate <= target.layer.bitrate), target)
+                slot.target = smallest.level
+                slot.cut_to(smallest.source)
+            else:
+                # It is too much: its frames can go at once, and it itself with the key frame of the smaller one.
+                slot.source.fanout.aim(slot, Level(target.level.spatial, 0))

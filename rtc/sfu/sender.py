@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from heapq import heappop, heappush
+from collections.abc import Callable, Collection
+from heapq import heapify, heappop, heappush
 
 from rtc.repair.redundancy import Protection
 from rtc.transport.batch import Outbox
@@ -69,6 +69,18 @@ class Sender:
         heappush(self._delayed, (at, self._order, bytes(self.outbox.rows[row][:size]), outlet, False))
         self.outbox.lengths[row] = 0
         outlet.held += 1
+
+    def discard(self, outlet: Outlet, ssrcs: Collection[int]) -> None:
+        """Send nothing more of what was held or copied for this listener of these streams."""
+        kept = []
+        for entry in self._delayed:
+            _, _, data, to, is_copy = entry
+            if to is outlet and int.from_bytes(data[8:12], "big") in ssrcs:
+                outlet.held -= not is_copy
+            else:
+                kept.append(entry)
+        heapify(kept)
+        self._delayed = kept
 
     def send_due(self, *, now: float) -> None:
         """Put what was held, and the copies whose time has come, into the outbox."""

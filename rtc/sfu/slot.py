@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -70,6 +70,8 @@ class Outlet:
     """Packets that leave later: what comes after them must not overtake them."""
     hurry: Callable[[], None] = field(default=lambda: None)
     """Lets its peer be looked after at once."""
+    discard: Callable[[Collection[int]], None] = field(default=lambda ssrcs: None)
+    """Takes back what waits to be sent of these SSRCs."""
 
     @property
     def open(self) -> bool:
@@ -119,6 +121,8 @@ class Slot:
         """What it receives, or waits for."""
         self.upcoming: Source | None = None
         """Another encoding of the same track that takes over with its next key frame."""
+        self.cut = False
+        """Whether it waits for an encoding as all else was too much: with that it goes on, whatever may fit by then."""
         self.next_request = 0.0
         """When a key frame of that is to be asked for, again if need be."""
         self.packets = 0
@@ -157,7 +161,7 @@ class Slot:
         for before in (self.source, self.upcoming):
             if before is not None:
                 before.fanout.detach(self)
-        self.source, self.upcoming, self.paused = source, None, False
+        self.source, self.upcoming, self.paused, self.cut = source, None, False, False
         if source is not None:
             source.fanout.attach(self)
 
@@ -201,6 +205,12 @@ class Slot:
             TRANSPORT_CC in self.extensions and payload_type in self.rtx_payload_types
             and self.outlet.downlink is not None
         )
+
+    def cut_to(self, source: Source) -> None:
+        """Another encoding of the same track instead of what comes now, of which nothing more is sent at all."""
+        self.listen_to(source)
+        self.cut = True
+        self.outlet.discard((self.ssrc, self.rtx_ssrc))
 
     def start_on(self, fanout: Fanout) -> None:
         """What it has waited for starts (the fan-out calls this): what it has received until now ends."""
@@ -325,6 +335,11 @@ class Leg:
                 shifted = outgoing - segment.sequence_delta
                 return shifted if segment.thinning is None else segment.thinning.find(shifted)
         return -1
+
+    def carries(self, sequence: int) -> bool:
+        """Whether this packet of the source went out when it came, so that it can be sent again."""
+        segment = self.at(sequence)
+        return segment is not None and (segment.thinning is None or segment.thinning.keeps(sequence))
 
     def change_level(self, sequence: int, thinning: Thinning | None) -> None:
         """From packet `sequence` of the source on, which both thinnings have taken, it receives another level."""

@@ -51,6 +51,23 @@ def test_a_restless_path_is_no_full_link(profile: LinkProfile) -> None:
     assert one.used(10, 20) >= 0.9 * one.most
 
 
+@pytest.mark.parametrize("most", [1_000_000, 2_000_000])
+def test_a_machine_that_is_late_now_and_then_is_no_full_link(most: int) -> None:
+    """Each second everything is 20 to 40 ms late for a while: a computer with too much to do."""
+    one = flow()
+    one.most = most
+    late = [(0.1 * (second % 7), 0.05 + 0.03 * (second % 9), 0.02 + 0.004 * (second % 6)) for second in range(40)]
+
+    def path(now: float) -> LinkProfile:
+        begins, lasts, by = late[int(now) % len(late)]
+        return LinkProfile(delay=0.02 + (by if begins <= now % 1 < begins + lasts else 0.0))
+
+    simulate_path([one], path, seconds=40)
+    assert one.used(10, 40) >= 0.85 * most
+    estimates = sorted(bitrate for when, bitrate in one.estimates if when >= 10)
+    assert estimates[len(estimates) // 2] >= 0.9 * most
+
+
 def test_loss_that_chance_brings_suddenly_is_recognised() -> None:
     one = flow()
     simulate_path([one], lambda now: LinkProfile(delay=0.02, loss=0.0 if now < 10 else 0.3), seconds=30)

@@ -28,6 +28,7 @@ def test_the_first_wish_is_sent_at_once_and_the_next_after_the_throttle() -> Non
     requester = KeyframeRequester()
     requester.want()
     assert requester.due(now=10.0, rtt=0.05)
+    assert not requester.may_ask(now=10.9) and requester.may_ask(now=10 + MIN_INTERVAL_SECONDS)
     requester.arrived()
     requester.want()
     times = [10 + step / 100 for step in range(1, 200) if requester.due(now=10 + step / 100, rtt=5.0)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtc.repair.pacing import BURST_SECONDS, FACTOR, MAX_WAIT_SECONDS, Pacer
+from rtc.repair.pacing import BURST_SECONDS, FACTOR, FULL_FACTOR, MAX_WAIT_SECONDS, Pacer
 
 
 def test_a_frame_of_a_few_packets_leaves_at_once() -> None:
@@ -17,6 +17,15 @@ def test_a_key_frame_is_spread_over_what_it_takes() -> None:
     pacer = Pacer(1_000_000)
     departures = [pacer.departs(1200, now=1.0) for _ in range(40)]
     assert abs(departures[-1] - 1.0 - (39 * 1200 * 8 / (FACTOR * 1_000_000) - BURST_SECONDS)) < 1e-6
+
+
+def test_on_a_full_link_a_key_frame_is_spread_more_and_nothing_overtakes_a_probe() -> None:
+    pacer = Pacer(1_000_000)
+    pacer.factor = FULL_FACTOR
+    departures = [pacer.departs(1200, now=1.0) for _ in range(20)]
+    assert abs(departures[-1] - 1.0 - (19 * 1200 * 8 / (FULL_FACTOR * 1_000_000) - BURST_SECONDS)) < 1e-6
+    pacer.occupy(1.5)
+    assert pacer.free_at == pacer.departs(1200, now=1.2) == 1.5
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.1), st.integers(1, 1500)), max_size=200), st.floats(1e4, 1e8))

@@ -15,10 +15,11 @@ from .rate import RateMeter
 RATE_SECONDS = 0.5
 """Delivered rate is measured over this long: several frames."""
 
-FAST_RATE_SECONDS = 0.12
-"""The same while a queue grows, when packets come one after another: a link that narrows is known sooner."""
+BUSY_SECONDS = 0.12
+"""While there is a queue, the link is busy and what it delivers is its capacity: measured since it began, for so long
+at least."""
 
-FAST_RATE_PACKETS = 4
+BUSY_PACKETS = 4
 """Beside that, the time of so many packets."""
 
 QUEUE_SECONDS = 0.015
@@ -26,6 +27,10 @@ QUEUE_SECONDS = 0.015
 
 PACKET_BITS = 10_000
 """The largest packet, bit: what its own sending takes is no queue."""
+
+MOST_EXCESS = 0.003
+"""As long as nothing has shown what a path carries, a queue up to twice as long counts only when its excess adds up to
+this, s²: 10 ms too long for 0.3 s. A computer that is late for a moment makes such ones without a full link."""
 
 NOISE_SHARE = 2.0
 """How often the mean wavering of the path a queue must be longer than, to be one."""
@@ -97,6 +102,8 @@ class BandwidthEstimator:
         self._calm_at = 0.0
         self._congested_at = float("-inf")
         self._congested_since = 0.0
+        self._clear_at = 0.0
+        self._excess = 0.0
         self._before_congestion = start
         self._before_trial: tuple[float, float | None] = start, None
 
@@ -112,9 +119,12 @@ class BandwidthEstimator:
 
     def counted(self, *, expected: int, lost: int, runs: int, now: float) -> None:
         """Of `expected` packets sent since the last call so many were lost, in so many runs."""
-        # What a full queue drops says nothing of chance.
-        if now - self._congested_at > SETTLE_SECONDS:
+        if not self.is_crowded(now=now):
             self.loss.counted(expected=expected, lost=lost, runs=runs, now=now)
+
+    def is_crowded(self, *, now: float) -> bool:
+        """Whether the link was full lately: what a full queue drops says nothing of chance."""
+        return now - self._congested_at <= SETTLE_SECONDS
 
     def delivered_bitrate(self, *, now: float) -> float:
         """bit/s that arrived lately."""
@@ -137,12 +147,17 @@ class BandwidthEstimator:
         self._updated = now
         queue = self.delay.seconds(now=now) or 0.0
         arrives = self._rate.bitrate(now=now) > 0
-        if arrives and queue > self.queue_limit:
+        limit = self.queue_limit
+        if queue <= limit / 2:
+            self._clear_at = now
+        self._excess = self._excess + (queue - limit) * elapsed if queue > limit else 0.0
+        sure = self.capacity is not None or queue > 2 * limit or self._excess >= MOST_EXCESS
+        if arrives and queue > limit and sure:
             self.loss.abandon()
             self._back_off(queue, elapsed, now)
         elif (
             not arrives or self._on_trial(now)
-            or queue > self.queue_limit / 2 or now - self._congested_at < SETTLE_SECONDS
+            or queue > limit / 2 or now - self._congested_at < SETTLE_SECONDS
         ):
             self.state = State.HOLD
         else:
@@ -151,6 +166,9 @@ class BandwidthEstimator:
                 self._calm_at = now
                 self.delay.calm()
                 self.loss.calm(now=now)
+            if self.capacity is not None:
+                # It was less only until the queue was gone.
+                self.bitrate = max(self.bitrate, BACKOFF * self.capacity)
             self._increase(elapsed, now)
         self.bitrate = min(max(self.bitrate, self.least), self.most)
         return int(self.bitrate)
@@ -185,9 +203,9 @@ class BandwidthEstimator:
             self._congested_since = now
             self.delay.rebase()
             return
-        if now - self._congested_since < RATE_SECONDS:
-            window = FAST_RATE_SECONDS + FAST_RATE_PACKETS * PACKET_BITS / self.bitrate
-            delivered = min(delivered, self._rate.newest(min(window, RATE_SECONDS)))
+        busy = max(BUSY_SECONDS + BUSY_PACKETS * PACKET_BITS / self.bitrate, now - self._clear_at)
+        if busy < RATE_SECONDS:
+            delivered = self._rate.newest(busy)
         self.capacity = delivered / (1 - self.loss.surely_chance)
         wanted = self.capacity * max(BACKOFF - queue / DRAIN_SECONDS, MIN_BACKOFF)
         least = self.bitrate * STEP_DOWN ** (elapsed / STEP_SECONDS)

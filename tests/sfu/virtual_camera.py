@@ -1,0 +1,151 @@
+"""A camera as Chromium sends it, and what a decoder makes of it, to be put behind links that carry only so much."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from narrow_room import Participant
+from virtual_room import Heard, Track
+
+FRAME_SECONDS = 1 / 30
+PACKET = 1100
+PACING = 2.5
+NOTICE_SECONDS = 0.07  # beside half a round trip
+"""From when the server says which encodings are wanted until the encoders are set anew: signalling, and a frame."""
+LINES = (240, 480)
+MOST = (220_000, 1_500_000)
+"""bit/s of an encoding of so many lines, as the call page asks for."""
+LEAST = (30_000, 150_000)
+"""bit/s below which libwebrtc does not send an encoding at all."""
+KEYFRAMES = (7, 4)
+"""How many times as large as another frame a key frame is, as seen with Chromium."""
+PATTERN = (0, 2, 1, 2)
+_FRAME = struct.Struct(">IIBB")  # frame, the one it refers to or itself, parts, part
+
+
+class Frame(NamedTuple):
+    """What a packet says of its frame."""
+
+    track: int
+    number: int
+    refers_to: int
+    parts: int
+    part: int
+
+
+def frame_of(packet: Heard) -> Frame | None:
+    """None for padding."""
+    if not packet.payload:
+        return None
+    body = packet.payload[-_FRAME.size - 6 : -6]
+    return Frame(packet.track, *_FRAME.unpack(body))
+
+
+class Camera(Participant):
+    """Two sizes in three temporal layers; encoders are set anew with key frames, and obey the server's estimate."""
+
+    def _sizes(self, encodings: Sequence[Track]) -> list[float]:
+        """bit/s of each encoding: the smallest first, a larger one with what is left if that is enough for it."""
+        again = min(self._resent_bits, self.remb / 2)
+        left = self.remb - again
+        rates = []
+        for place, one in enumerate(encodings):
+            rate = min(left, MOST[place]) if one.active and left >= LEAST[place] else 0.0
+            rates.append(rate)
+            left -= rate
+        return rates
+
+    def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
+        self.wanted_encodings = rids
+        asyncio.get_running_loop().call_later(self.net.rtt / 2 + NOTICE_SECONDS, self._set_encodings, mid, rids)
+
+    def _set_encodings(self, mid: str, rids: tuple[str, ...]) -> None:
+        for track in self.tracks:
+            if track.mid == mid and track.active != (track.rid in rids):
+                track.active = track.rid in rids
+                for each in self.tracks:
+                    each.wants_keyframe |= each.mid == mid
+
+    async def film_encodings(self, seconds: float, *, mid: str = "0") -> None:
+        """Send 30 frames a second in each active encoding."""
+        encodings = [track for track in self.tracks if track.mid == mid]
+        dice, end = random.Random(self.name), self.now + seconds
+        owed = [0.0] * len(encodings)
+        references: list[dict[int, int]] = [{} for _ in encodings]
+        while self.now < end:
+            began = self.now
+            self._resent_bits *= 1 - FRAME_SECONDS
+            rates = self._sizes(encodings)
+            packets = []
+            for place, (one, rate) in enumerate(zip(encodings, rates, strict=True)):
+                one.timestamp += 3000
+                if not rate:
+                    owed[place] = 0.0
+                    continue
+                usual = rate * FRAME_SECONDS / 8
+                owed[place] += usual * dice.uniform(0.7, 1.3)
+                if owed[place] < 0 and not one.wants_keyframe:
+                    continue  # what a key frame took too much is saved by leaving out frames
+                size = KEYFRAMES[place] * usual if one.wants_keyframe else max(usual * dice.uniform(0.7, 1.3), 100.0)
+                owed[place] -= size
+                packets += self._frame(one, place, int(size), references[place])
+            for one, payload, last in packets:
+                self.publish_packet(one, payload, marker=last)
+                await asyncio.sleep((len(payload) + 60) * 8 / (PACING * max(sum(rates), 75_000)))
+            await asyncio.sleep(max(0.0, began + FRAME_SECONDS - self.now))
+
+    def _frame(self, one: Track, place: int, size: int, seen: dict[int, int]) -> list[tuple[Track, bytes, bool]]:
+        """The packets of a frame; `seen` is the last frame of each temporal layer."""
+        key, one.wants_keyframe = one.wants_keyframe, False
+        if key:
+            one.keyframes.append(self.now)
+            one.frame = -1
+        one.frame += 1
+        layer = PATTERN[one.frame % 4]
+        one.picture, one.tl0 = one.picture + 1, one.tl0 + (layer == 0)
+        number = one.picture & 0x7FFFFFFF
+        lower = max((seen[each] for each in seen if each < layer), default=number)
+        reference = number if key else seen.get(0, number) if layer == 0 else lower
+        if key:
+            seen.clear()
+        seen[layer] = number
+        parts = -(-size // PACKET)
+        packets = []
+        for part in range(parts):
+            head = bytes([
+                0x90 if part == 0 else 0x80, 0xE0, 0x80 | one.picture >> 8 & 0x7F, one.picture & 0xFF, one.tl0 & 0xFF,
+                layer << 6 | 0x20,
+            ])
+            height = LINES[place].to_bytes(2, "little")
+            body = bytes([not key, 0, 0, 0x9D, 1, 0x2A, 0, 0]) + height if part == 0 else b""
+            filling = bytes(max(min(size - part * PACKET, PACKET) - len(body), 0))
+            payload = head + body + filling + _FRAME.pack(number, reference, parts, part)
+            packets.append((one, payload, part == parts - 1))
+        return packets
+
+
+def shown(heard: Sequence[Heard]) -> list[tuple[float, int]]:
+    """When a decoder could show which frames (time, number of the track): whole ones whose references it has."""
+    parts: dict[tuple[int, int], set[int]] = {}
+    decoded: set[tuple[int, int]] = set()
+    waiting: dict[tuple[int, int], Frame] = {}
+    found: list[tuple[float, int]] = []
+    for packet in heard:
+        frame = frame_of(packet)
+        if frame is None:
+            continue
+        name = frame.track, frame.number
+        parts.setdefault(name, set()).add(frame.part)
+        if len(parts[name]) == frame.parts and name not in decoded:
+            waiting[name] = frame
+        for ready in sorted(waiting):
+            one = waiting[ready]
+            if one.refers_to == one.number or (one.track, one.refers_to) in decoded:
+                del waiting[ready]
+                decoded.add(ready)
+                found.append((packet.time, one.track))
+    return found
