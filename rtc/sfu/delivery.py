@@ -26,6 +26,9 @@ MAX_GROUP = OUTBOX_ROWS
 MAX_RUN = 32
 """Packets written in one go: what the kernel is handed as one message (`MAX_SEGMENTS`)."""
 
+OVERHEAD_BYTES = 28 + 16
+"""IPv4, UDP and the tag of SRTP, beside the RTP packet."""
+
 _HEADER = Struct("!BBHII")
 
 
@@ -105,30 +108,32 @@ class Delivery:
                 legs = [leg for leg in group.legs if packet.sequence >= leg.first]
                 self._write_each(group, legs, packet, sender, now=now)
 
-    def resend(self, leg: Leg, packet: SourcePacket, sender: Sender, *, now: float, copied: bool = True) -> None:
-        """Send one packet again to one leg: as RTX where agreed (RFC 4588), else as it was; `copied` as its others."""
+    def resend(self, leg: Leg, packet: SourcePacket, sender: Sender, *, now: float, copied: bool = True) -> int:
+        """Send one packet again to one leg: as RTX where agreed (RFC 4588), else as it was; `copied` as its others.
+
+        Returns the bytes that this takes on the wire, 0 when the packet cannot be sent again.
+        """
         slot = leg.slot
         if self._groups is None:
             self._regroup()
         group = next((group for group in self._groups or () if leg in group.legs), None)
         if group is None:
-            return
+            return 0
         rtx = slot.rtx_payload_types.get(leg.payload_type)
         if rtx is None:
-            self._resend_same(group, leg, packet, sender, now)
-            return
+            return self._resend_same(group, leg, packet, sender, now)
         form = self._form(leg, packet, packet.payload)
         if form is None:
-            return
+            return 0
         original, payload, marker = form
         slot.rtx_sequence += 1
-        self._write(
+        return self._write(
             group, leg, packet, sender,
             payload_type=rtx, ssrc=slot.rtx_ssrc, sequence=slot.rtx_sequence,
             payload=(original & 0xFFFF).to_bytes(2, "big") + payload, marker=marker, now=now, copied=copied,
         )
 
-    def _resend_same(self, group: Group, leg: Leg, packet: SourcePacket, sender: Sender, now: float) -> None:
+    def _resend_same(self, group: Group, leg: Leg, packet: SourcePacket, sender: Sender, now: float) -> int:
         """Repeat a packet to the bit, as the cipher demands of one SSRC and number (RFC 3711 9.1)."""
         depth = 0 if packet.sequence in self.late else leg.depth_at(packet.sequence)
         payload_type, payload = leg.payload_type, packet.payload
@@ -137,16 +142,17 @@ class Delivery:
             sent = None if variant is None else variant.sent.get(packet.sequence)
             red = leg.slot.red_payload_type
             if sent is None or red is None:
-                return
+                return 0
             payload_type, payload = red, sent
         form = self._form(leg, packet, payload)
-        if form is not None:
-            sequence, payload, marker = form
-            self._write(
-                group, leg, packet, sender,
-                payload_type=payload_type, ssrc=leg.slot.ssrc, sequence=sequence, payload=payload, marker=marker,
-                now=now,
-            )
+        if form is None:
+            return 0
+        sequence, payload, marker = form
+        return self._write(
+            group, leg, packet, sender,
+            payload_type=payload_type, ssrc=leg.slot.ssrc, sequence=sequence, payload=payload, marker=marker,
+            now=now,
+        )
 
     def _form(self, leg: Leg, packet: SourcePacket, payload: bytes) -> tuple[int, bytes, bool] | None:
         """Number, payload and marker of a packet on a leg, always the same; None when it does not go there.
@@ -282,14 +288,14 @@ class Delivery:
     def _write(
         self, group: Group, leg: Leg, packet: SourcePacket, sender: Sender,
         *, payload_type: int, ssrc: int, sequence: int, payload: bytes, marker: bool, now: float, copied: bool = True,
-    ) -> None:
+    ) -> int:
         extension = group.block(packet)
         block = extension + payload
         size = FIXED_HEADER_LENGTH + len(block)
         session = leg.slot.outlet.session
         if session is None or size > MAX_PLAINTEXT:
             sender.failures += 1
-            return
+            return 0
         start = sender.reserve(1)
         outbox = sender.outbox
         row = outbox.rows[start]
@@ -302,7 +308,9 @@ class Delivery:
         outbox.count = start + 1
         later = group.depart(outbox.rows[start : start + 1], (leg,), (size,), now=now) if group.numbered else ()
         sender.failures += protect_equal([session.context], outbox, start, size)
-        if group.protection.copies > 1 and copied:
+        copies = group.protection.copies if copied else 1
+        if copies > 1:
             sender.copy(start, leg.slot.outlet, group.protection, now=later[0][2] if later else now)
         for _, outlet, at in later:
             sender.hold(start, outlet, at=at)
+        return copies * (size + OVERHEAD_BYTES)

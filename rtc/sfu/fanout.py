@@ -201,10 +201,11 @@ class Fanout:
         slot.playout_delay = steps
         self._change()
 
-    def resend(self, leg: Leg, packet: SourcePacket, sender: Sender, *, now: float, copied: bool = True) -> None:
-        """Send one packet again to one leg; `copied` as often as its others."""
-        if packet.codec == self._codec:
-            self._delivery.resend(leg, packet, sender, now=now, copied=copied)
+    def resend(self, leg: Leg, packet: SourcePacket, sender: Sender, *, now: float, copied: bool = True) -> int:
+        """Send one packet again to one leg, `copied` as often as its others; the bytes that takes on the wire."""
+        if packet.codec != self._codec:
+            return 0
+        return self._delivery.resend(leg, packet, sender, now=now, copied=copied)
 
     def was_late(self, sequence: int) -> bool:
         """Whether a packet came out of order, so that listeners may miss it who have lost nothing."""

@@ -157,13 +157,15 @@ class Node:
                 break
 
     def _read(self) -> int:
-        """Take what has arrived, and what came while that was looked at: it leaves together. How much it was."""
-        socket, inbox = self._socket, self._inbox
+        """Take what has arrived, with what came of a frame while its first packets were looked at; how much it was."""
+        inbox, port = self._inbox, self._port
         total, first = 0, None
-        while total < inbox.capacity and (count := socket.receive(inbox)):
+        while total < inbox.capacity and (count := self._socket.receive(inbox)):
             first = first or inbox.arrived
             total += count
-            self._port.receive(inbox, count, now=self._loop.time())
+            port.receive(inbox, count, now=self._loop.time())
+            if not port.sender.has_put_off:
+                break
         if total:
             self._flush()
             if first is not None:

@@ -279,12 +279,14 @@ class Reports:
             stored = source.history.get(sequence) if sequence >= leg.first else None
             if stored is None:
                 continue
-            size = slot.protection.copies * (HEADER_BYTES + (slot.depth + 1) * len(stored.payload))
-            if leg.may_resend(sequence, size, now=now, rtt=self.rtt or 0.0) and (
-                slot.kind == "audio" or self._downlink.may_resend(size, now=now)
-            ):
-                source.fanout.resend(leg, stored, self._sender, now=now)
-                self.counters.resent += 1
+            if not leg.may_resend(sequence, now=now, rtt=self.rtt or 0.0):
+                continue
+            size = slot.protection.copies * (HEADER_BYTES + len(stored.payload))
+            if slot.kind == "audio" or self._downlink.may_resend(size, now=now):
+                octets = source.fanout.resend(leg, stored, self._sender, now=now)
+                if octets:
+                    leg.was_resent(sequence, octets, now=now)
+                    self.counters.resent += 1
 
     def _application(self, packet: rtcp.Application, by_ssrc: dict[int, Slot], now: float) -> None:
         try:

@@ -32,6 +32,11 @@ class Sender:
         """Have `write` called when the sender settles, after all that has arrived was read: so it goes together."""
         self._put_off.append(write)
 
+    @property
+    def has_put_off(self) -> bool:
+        """Whether something was put off, to which what comes next might belong."""
+        return bool(self._put_off)
+
     def settle(self) -> bool:
         """Have the first of what was put off written into the outbox; False when there is none."""
         if not self._put_off:

@@ -362,14 +362,19 @@ class Leg:
         """RED depth that this packet was sent with; None when that is forgotten."""
         return next((depth for since, depth in reversed(self.depths) if sequence >= since), None)
 
-    def may_resend(self, sequence: int, size: int, *, now: float, rtt: float) -> bool:
-        """Whether a packet asked for (of `size` bytes, copies counted) goes out again now, and note that it does."""
+    def may_resend(self, sequence: int, *, now: float, rtt: float) -> bool:
+        """Whether a packet asked for goes out again now: not twice in a round trip, nor with the budget overdrawn."""
         sent = self.resent.get(sequence)
         if sent is not None and now - sent < max(MIN_RESEND_SECONDS, 0.9 * rtt):
             return False
-        if not self.slot.resend_budget.take(size, now=now):
-            return False
+        return self.slot.resend_budget.take(0.0, now=now)
+
+    def was_resent(self, sequence: int, octets: int, *, now: float) -> None:
+        """A packet went out again, which took so many bytes with all headers and copies.
+
+        They are counted when they are known: how much was sent at first depends on what the path needed then.
+        """
+        self.slot.resend_budget.charge(octets, now=now)
         self.resent[sequence] = now
         if len(self.resent) > MEMORY_OF_RESENDS:
             del self.resent[next(iter(self.resent))]
-        return True

@@ -462,17 +462,47 @@ def test_redundancy_from_before_all_memory_is_not_taken_for_lost_packets() -> No
 @pytest.mark.parametrize("kind", ["audio", "video"])
 def test_a_listener_gets_so_much_again_and_no_more(kind: str) -> None:
     leg = Leg(Slot("0", kind, Outlet()), 0, 0, 0, OPUS, EVERYTHING, [], [(0, 0)], 0, 0)
-    sent = sum(leg.may_resend(number, 1000, now=0.0, rtt=0.0) for number in range(1000))
-    assert sent == RESEND_BURST_BYTES[kind] // 1000
-    later = sum(leg.may_resend(number, 1000, now=0.001 * number, rtt=0.0) for number in range(10_000))
-    assert later == pytest.approx(10 * RESEND_BITRATE[kind] / 8000, abs=2)
+
+    def again(packets: int, interval: float) -> int:
+        """Packets of 1000 bytes that go out when each is asked for once."""
+        sent = 0
+        for number in range(packets):
+            if leg.may_resend(number, now=interval * number, rtt=0.0):
+                leg.was_resent(number, 1000, now=interval * number)
+                sent += 1
+        return sent
+
+    assert again(1000, 0.0) == pytest.approx(RESEND_BURST_BYTES[kind] / 1000, abs=1)
+    assert again(10_000, 0.001) == pytest.approx(10 * RESEND_BITRATE[kind] / 8000, abs=2)
+
+
+def test_what_is_sent_again_counts_by_its_bytes_on_the_wire_not_by_those_of_the_frame_asked_for() -> None:
+    """Who asked for the short ones among long frames was sent 1.5 times the budget: their redundancy is long."""
+    source, wire, slot = source_of(), Wire(), listener()
+    slot.source = source
+    source.fanout.attach(slot)
+    source.fanout.protect(slot, Protection(depth=3, copies=2))
+    for sequence in range(8):
+        send(source, wire, sequence, bytes(200 if sequence % 4 else 3))
+    leg = source.fanout.leg(slot)
+    assert leg is not None
+    for back in range(8):
+        wire.take()
+        stored = source.history.get(source.fanout.highest - back)
+        assert stored is not None
+        octets = source.fanout.resend(leg, stored, wire.sender, now=9.0)
+        (packet,) = wire.take()
+        assert octets == 2 * (len(packet.serialize()) + 16 + 28)
+    source.fanout.suspend()
+    assert source.fanout.resend(leg, stored, wire.sender, now=9.0) == 0, "nothing was sent"
 
 
 def test_a_packet_asked_for_twice_within_a_round_trip_goes_out_once() -> None:
     leg = Leg(listener(), 0, 0, 0, OPUS, EVERYTHING, [], [(0, 0)], 0, 0)
-    assert leg.may_resend(5, 200, now=1.0, rtt=0.1)
-    assert not leg.may_resend(5, 200, now=1.08, rtt=0.1)
-    assert leg.may_resend(5, 200, now=1.1, rtt=0.1)
+    for moment, sent in ((1.0, True), (1.08, False), (1.1, True)):
+        assert leg.may_resend(5, now=moment, rtt=0.1) is sent
+        if sent:
+            leg.was_resent(5, 200, now=moment)
 
 
 def test_what_is_lost_or_comes_late_upstream_is_not_held_against_a_listener() -> None:
