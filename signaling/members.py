@@ -296,6 +296,10 @@ class Member:
         """Other simulcast encodings of m-line `mid` of this member are of use to anybody."""
         self.emit(protocol.Encodings(mid=mid, rids=rids))
 
+    def codecs_changed(self, codecs: tuple[str, ...]) -> None:
+        """Everybody in the room can decode these codecs of video."""
+        self.emit(protocol.Codecs(codecs=codecs))
+
     def protection_changed(self, mid: str, depth: int, copies: int) -> None:
         """The server wants m-line `mid` of this member sent with more or less redundancy."""
         self.emit(protocol.Redundancy(mid=mid, depth=depth, copies=copies))

@@ -144,6 +144,9 @@ class Listening:
         """Note which slot carries what."""
         self.carried = {slot.publication: slot.mid for slot in slots if slot.publication is not None}
 
+    def codecs_changed(self, codecs: tuple[str, ...]) -> None:
+        """There is no video."""
+
     def protection_changed(self, mid: str, depth: int, copies: int) -> None:
         """Nothing to do: clients hear of it over RTCP."""
 

@@ -81,6 +81,10 @@ class Peer:
         self._port = port
         self.watches_video = False
         """Whether it has slots for video."""
+        self.decodes: frozenset[str] = frozenset()
+        """Names of the codecs that these take."""
+        self.codecs_told: tuple[str, ...] = ()
+        """What it was last told of those that everybody can decode."""
         self.downlink = Downlink()
         self._outlet = self._new_outlet()
         self._link: Link | None = None
@@ -165,6 +169,7 @@ class Peer:
             link.begin(offer, now=self._port.now())
         link.open_channels(offer)
         self._room.assign_all()
+        self._room.tell_codecs()
         return answer.serialize()
 
     def restart_ice(self, ufrag: str, pwd: str) -> tuple[str, str]:
@@ -228,6 +233,7 @@ class Peer:
         if not can_publish:
             self._room.withdraw(self)
         self._room.assign_all()
+        self._room.tell_codecs()
 
     def receive_srtp(self, inbox: Inbox, i: int, source: bytes, *, now: float) -> None:
         """Take a media datagram (the port calls this)."""
@@ -414,7 +420,9 @@ class Peer:
         self._drop_slots([slot for slot in self.slots.values() if kept.get(slot.mid) is not slot])
         self.slots.clear()
         self.slots.update(kept)
-        self.watches_video = any(slot.kind == "video" for slot in kept.values())
+        watching = [slot for slot in kept.values() if slot.kind == "video"]
+        self.watches_video = bool(watching)
+        self.decodes = frozenset(key.partition("/")[0] for slot in watching for key in slot.payload_types)
         self._port.unregister(self, ssrcs=self._intake.ssrcs)
         for source in self._intake.configure(published):
             _add_source(self._past, source)

@@ -53,6 +53,9 @@ class PeerEvents(Protocol):
     def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
         """Of the simulcast encodings that the peer sends on m-line `mid`, these are of use to anybody."""
 
+    def codecs_changed(self, codecs: tuple[str, ...]) -> None:
+        """Of the codecs of video, everybody here can decode these, by their names in SDP."""
+
     def speakers_changed(self, speakers: tuple[tuple[str, int], ...]) -> None:
         """Others speak now: peer id and level in dBov, loudest first."""
 
@@ -139,6 +142,7 @@ class Room:
         self.withdraw(peer)
         self.channels.remove(peer.id)
         self.assign_all()
+        self.tell_codecs()
 
     def forward(self, received: Received, *, now: float) -> None:
         """Pass on what a packet brought to all who listen to its source."""
@@ -176,6 +180,15 @@ class Room:
         """Fill one listener's slots."""
         self._assign(peer, self._ranked())
         self._select(peer, self._port.now(), {})
+
+    def tell_codecs(self) -> None:
+        """Tell all who can send video in which codecs everybody sees it; to be called when anybody's have changed."""
+        able = [peer.decodes for peer in self.peers.values() if peer.can_subscribe and peer.decodes]
+        codecs = tuple(sorted(frozenset.intersection(*able))) if able else ()
+        for peer in self.peers.values():
+            if peer.codecs_told != codecs and any(source.kind == "video" for source in peer.sources):
+                peer.codecs_told = codecs
+                peer.events.codecs_changed(codecs)
 
     def fit(self, peer: Peer, now: float) -> None:
         """Choose anew what one listener receives: its path carries less."""

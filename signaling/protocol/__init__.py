@@ -59,6 +59,7 @@ from signaling.protocol.governance import (
     Waiting,
 )
 from signaling.protocol.media import (
+    Codecs,
     Encodings,
     MediaCommand,
     MediaEvent,
@@ -145,6 +146,7 @@ __all__ = [
     "ClientMessage",
     "CloseReason",
     "Closed",
+    "Codecs",
     "Command",
     "Contact",
     "ContactChanged",

@@ -100,6 +100,12 @@ class Encodings(Event, tag="encodings"):
     rids: tuple[str, ...]
 
 
+class Codecs(Event, tag="codecs"):
+    """Video in these codecs, by their names in SDP, can be seen by everybody in the room; in others by some."""
+
+    codecs: tuple[str, ...]
+
+
 class Transport(Event, tag="transport"):
     """State of this session's media transport; on `failed` make a new peer connection."""
 
@@ -107,4 +113,4 @@ class Transport(Event, tag="transport"):
 
 
 MediaCommand = Offer | Publish | Unpublish | Mute | Watch
-MediaEvent = Published | Unpublished | Muted | Slots | Speakers | Redundancy | Quality | Encodings | Transport
+MediaEvent = Published | Unpublished | Muted | Slots | Speakers | Redundancy | Quality | Encodings | Codecs | Transport

@@ -151,6 +151,23 @@ async def test_mute_is_heard_within_200_ms_by_a_python_client(three: Three) -> N
     assert min(took) < MUTE_SECONDS, took
 
 
+async def test_a_screen_is_seen_by_pages_and_by_a_client_that_cannot_decode_what_they_prefer(three: Three) -> None:
+    """Pages share it as AV1, which suits text; the Python client has VP8 and H.264."""
+    await three.ada.evaluate("""navigator.mediaDevices.getDisplayMedia = async () => {
+        const canvas = document.createElement("canvas");
+        let frame = 0;
+        setInterval(() => canvas.getContext("2d").fillRect(frame++ % 200, 0, 9, 9), 66);
+        return canvas.captureStream(15);
+    }""")
+    await three.ada.keyboard.press("s")
+    track = await track_of(three.cleo, ADA.name, "screen")
+    async with asyncio.timeout(PATIENCE):
+        assert (await track.recv()).width == 300  # type: ignore[union-attr]  # video
+    ada = await three.ada.evaluate("clarion.self")
+    await three.bo.wait_for_selector(f'[data-tile="{ada}/screen"].has-video')
+    await three.ada.keyboard.press("s")
+
+
 async def test_who_leaves_is_gone_and_who_comes_back_is_heard(three: Three) -> None:
     async with join(three.service.url, ROOM, name="Dora") as dora:
         await until(three.ada, "clarion.participants.some((one) => one.name === 'Dora')")

@@ -76,3 +76,29 @@ def test_who_joins_as_a_listener_needs_no_new_offer_to_speak() -> None:
             assert count(bob) == 25
 
     simulate(scenario)
+
+
+def test_publishers_are_told_what_everybody_can_decode_as_people_come_and_go() -> None:
+    """Only then may a screen be sent in a codec that not every client has."""
+
+    async def scenario() -> None:
+        async with network() as net:
+            sender = await net.join("sender", publish=("video",), audio_slots=0)
+            assert sender.codecs == []
+            able = Client(net, "able", publish=(), audio_slots=0, video_slots=1)
+            plain = able.offer
+            able.offer = lambda: plain().replace(  # type: ignore[method-assign]
+                "a=rtpmap:98 H264", "a=rtpmap:45 AV1/90000\r\na=rtpmap:98 H264"
+            ).replace("SAVPF 96", "SAVPF 45 96")
+            await able.join()
+            assert sender.codecs == [("AV1", "H264", "VP8")]
+            stock = await net.join("stock", publish=(), audio_slots=1, video_slots=1)
+            assert sender.codecs[1:] == [("H264", "VP8")]
+            allow(stock, subscribe=False)
+            assert sender.codecs[2:] == [("AV1", "H264", "VP8")]
+            allow(stock)
+            await stock.peer.close()
+            assert sender.codecs[3:] == [("H264", "VP8"), ("AV1", "H264", "VP8")]
+            assert able.codecs == [], "it sends nothing"
+
+    simulate(scenario)

@@ -125,6 +125,8 @@ class Client(asyncio.DatagramProtocol):
         self.slots: tuple[SlotView, ...] = ()
         self.qualities: list[tuple[float, tuple[Quality, ...]]] = []
         self.wanted_encodings: tuple[str, ...] = ()
+        self.codecs: list[tuple[str, ...]] = []
+        """What it was told that everybody can decode, each time."""
         self.obeys = True
         """Whether encodings that nobody needs are left out."""
         self.speakers: list[tuple[float, tuple[tuple[str, int], ...]]] = []
@@ -177,6 +179,9 @@ class Client(asyncio.DatagramProtocol):
         for track in self.tracks:
             if track.mid == mid and self.obeys:
                 track.active = track.rid in rids
+
+    def codecs_changed(self, codecs: tuple[str, ...]) -> None:
+        self.codecs.append(codecs)
 
     def protection_changed(self, mid: str, depth: int, copies: int) -> None:
         """These clients have no RED."""

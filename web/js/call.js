@@ -203,6 +203,7 @@ export class Call extends EventTarget {
     if (event.type === "published" && this.#grow()) this.#negotiate();
     if (event.type === "slots") this.#playSlots();
     if (event.type === "encodings") this.#peer?.useEncodings(event.mid, event.rids);
+    if (event.type === "codecs") this.#peer?.useCodecs(event.codecs);
     if (event.type === "redundancy") this.#redundancy.ask(event.mid, event.depth ?? 0);
     // while an offer waits for its answer, the news is of the connection before it
     const stable = this.#peer?.connection.signalingState === "stable";

@@ -95,12 +95,18 @@ export class Peer {
     const sender = this.#sending.get(source)?.sender;
     if (!sender || sender.track === track) return;
     if (source === "camera" && track) await this.simulcast.fit(sender, track);
+    if (source === "screen" && track) await this.simulcast.fitScreen(sender);
     await sender.replaceTrack(track);
   }
 
   /** @param {string} mid @param {string[]} rids  encodings of that m-line that are of use to anybody */
   useEncodings(mid, rids) {
     if (mid === this.mid("camera")) this.simulcast.ask(rids, this.#sending.get("camera")?.sender);
+  }
+
+  /** @param {string[]} codecs  of video, that everybody can decode */
+  useCodecs(codecs) {
+    this.simulcast.useCodecs(codecs, this.#sending.get("screen")?.sender);
   }
 
   /** @returns {Map<string, MediaStreamTrack>} the tracks of the slots by m-line */

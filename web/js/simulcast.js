@@ -26,6 +26,14 @@ const ROOM_STEP = 0.1;
 const PATIENCE = 5;
 /** Frames per second that are left of a screen at worst, in the lowest of three temporal layers. */
 const SCREEN = { maxBitrate: 2_500_000, maxFramerate: 30, scalabilityMode: "L1T3" };
+/** What every browser can decode, and what takes a twelfth of that for text: a page of it that VP8 needs a megabit for. */
+const PLAIN_CODEC = "video/VP8";
+const TEXT_CODEC = "video/AV1";
+
+/** @param {string} type @returns {RTCRtpCodec[]} how this browser can receive it */
+function codecsOf(type) {
+  return RTCRtpReceiver.getCapabilities("video")?.codecs.filter(({ mimeType }) => mimeType === type) ?? [];
+}
 
 /** @param {number} lines */
 function bitrateOf(lines) {
@@ -86,6 +94,9 @@ export class Simulcast {
   /** @type {Set<string> | null} */ #wanted = null;
   /** @type {Promise<unknown>} */ #fitting = Promise.resolve();
   #room = new RepairRoom();
+  /** @type {string[]} */ #codecs = [];
+  /** Whether the screen can be sent in one codec or another without a new offer. */
+  #picks = false;
 
   /** @param {RTCPeerConnection} connection @returns {RTCRtpTransceiver} */
   addCamera(connection) {
@@ -94,17 +105,52 @@ export class Simulcast {
 
   /** @param {RTCPeerConnection} connection @returns {RTCRtpTransceiver} */
   addScreen(connection) {
+    const [codec] = codecsOf(PLAIN_CODEC);
     try {
-      return connection.addTransceiver("video", { direction: "sendonly", sendEncodings: [SCREEN] });
+      const transceiver = connection.addTransceiver("video", {
+        direction: "sendonly", sendEncodings: [/** @type {RTCRtpEncodingParameters} */ ({ ...SCREEN, codec })],
+      });
+      // The first one is sent unless an encoding says otherwise, which not every browser lets it.
+      const encoding = /** @type {{codec?: RTCRtpCodec}} */ (transceiver.sender.getParameters().encodings[0]);
+      const text = codecsOf(TEXT_CODEC);
+      this.#picks = Boolean(encoding?.codec) && text.length > 0;
+      if (this.#picks) {
+        const all = RTCRtpReceiver.getCapabilities("video")?.codecs ?? [];
+        transceiver.setCodecPreferences([...text, ...all.filter(({ mimeType }) => mimeType !== TEXT_CODEC)]);
+      }
+      return transceiver;
     } catch {
       const { scalabilityMode: _, ...plain } = SCREEN; // a browser without temporal layers
       return connection.addTransceiver("video", { direction: "sendonly", sendEncodings: [plain] });
     }
   }
 
+  /** @param {string[]} names  in SDP, of codecs that everybody can decode @param {RTCRtpSender | undefined} sender  of the screen */
+  useCodecs(names, sender) {
+    this.#codecs = names;
+    if (sender?.track) void this.fitScreen(sender);
+  }
+
+  /** Send a screen in the codec that suits text as long as everybody can decode it. @param {RTCRtpSender} sender */
+  fitScreen(sender) {
+    this.#fitting = this.#fitting.then(async () => {
+      const parameters = sender.getParameters();
+      const encoding = /** @type {{codec?: RTCRtpCodec}} */ (parameters.encodings[0]);
+      const type = this.#codecs.some((name) => `video/${name}` === TEXT_CODEC) ? TEXT_CODEC : PLAIN_CODEC;
+      const codec = parameters.codecs.find(({ mimeType }) => mimeType === type);
+      // what was said before the answer is forgotten where that has other parameters
+      if (!this.#picks || !codec || encoding.codec?.mimeType === type) return;
+      const { mimeType, clockRate, sdpFmtpLine } = codec;
+      encoding.codec = { mimeType, clockRate, ...(sdpFmtpLine && { sdpFmtpLine }) };
+      await sender.setParameters(parameters);
+    }).catch(() => {}); // closed meanwhile, or not negotiated: it sends as it did
+    return this.#fitting;
+  }
+
   /** A new session: nobody has said what is of use. */
   forget() {
     this.#wanted = null;
+    this.#codecs = [];
   }
 
   /**

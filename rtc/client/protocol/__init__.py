@@ -62,6 +62,7 @@ from rtc.client.protocol.governance import (
     Waiting,
 )
 from rtc.client.protocol.media import (
+    Codecs,
     Encodings,
     MediaCommand,
     MediaEvent,
@@ -124,6 +125,7 @@ __all__ = [
     "CallsEvent",
     "ChatMessage",
     "Closed",
+    "Codecs",
     "Command",
     "Contact",
     "ContactChanged",
@@ -140,7 +142,10 @@ __all__ = [
     "Joined",
     "Json",
     "Leave",
-    "ListBans", "LobbyChanged", "MediaCommand", "MediaEvent",
+    "ListBans",
+    "LobbyChanged",
+    "MediaCommand",
+    "MediaEvent",
     "Message",
     "MessageEvent",
     "MessageSent",

@@ -91,6 +91,12 @@ class Encodings(Event, tag="encodings"):
     rids: tuple[str, ...] = ()
 
 
+class Codecs(Event, tag="codecs"):
+    """Codecs of video that everybody in the room can decode."""
+
+    codecs: tuple[str, ...] = ()
+
+
 class Transport(Event, tag="transport"):
     """State of our media transport as the server sees it."""
 
@@ -98,4 +104,4 @@ class Transport(Event, tag="transport"):
 
 
 MediaCommand = Offer | Publish | Unpublish | Mute | Watch
-MediaEvent = Published | Unpublished | Muted | Slots | Speakers | Redundancy | Quality | Encodings | Transport
+MediaEvent = Published | Unpublished | Muted | Slots | Speakers | Redundancy | Quality | Encodings | Codecs | Transport
