@@ -1,0 +1,120 @@
+"""How far sound and picture are apart at a viewer in Chromium: after loss, changes of encoding and of source.
+
+    python -m bench.video.lipsync [--json]
+
+The camera flashes when the microphone beeps; the viewer notes when it shows the one and plays the other. What the
+devices add is not included. The flash is up to a frame, 33 ms, late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench.people import chromium
+from bench.video.calls import Call, through_clarion
+from rtc.netem import LinkProfile
+
+SCRIPT = Path(__file__).with_name("lipsync.js")
+
+RTT = 0.04  # seconds, of each hop
+SETTLE, LASTS = 8.0, 18.0  # seconds
+BAR_MS = 45.0
+SMALL, LARGE = {"width": 320, "height": 240}, {"width": 1000, "height": 700}
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was measured of one kind of trouble, ms; the picture ahead is positive."""
+
+    name: str
+    samples: int
+    p50: float
+    p95: float
+    """Of what they are apart, whoever is ahead."""
+    most: float
+    met: bool
+
+
+def row(name: str, apart: list[float]) -> Row:
+    """Sum up."""
+    if not apart:
+        return Row(name, 0, 0.0, 0.0, 0.0, False)
+    ahead, sizes = sorted(apart), sorted(map(abs, apart))
+    p95 = sizes[int(0.95 * len(sizes))]
+    return Row(name, len(apart), ahead[len(ahead) // 2], p95, sizes[-1], p95 <= BAR_MS)
+
+
+async def resized(call: Call) -> None:
+    """The picture is shown small, and large again: another encoding each time."""
+    for size in (SMALL, LARGE):
+        await call.viewer.set_viewport_size(size)  # type: ignore[arg-type]  # playwright wants its own TypedDict
+        await asyncio.sleep(SETTLE / 2)
+
+
+async def renewed(call: Call) -> None:
+    """The camera goes off and on."""
+    for _ in range(2):
+        await call.sender.keyboard.press("v")
+        await asyncio.sleep(SETTLE / 2)
+
+
+async def nothing(call: Call) -> None:
+    """Time passes."""
+    await asyncio.sleep(SETTLE)
+
+
+ROWS: tuple[tuple[str, float, Callable[[Call], Awaitable[None]]], ...] = (
+    ("clean", 0.0, nothing),
+    ("after changes of encoding", 0.0, resized),
+    ("after the camera was off", 0.0, renewed),
+    ("10 % loss", 0.1, nothing),
+    ("30 % loss", 0.3, nothing),
+    ("30 % loss, after changes of encoding", 0.3, resized),
+    ("clean again", 0.0, nothing),
+)
+
+
+async def run(seed: int) -> list[Row]:
+    """All of it, in one call."""
+    rows = []
+    async with chromium() as browser, through_clarion(browser, RTT, seed, SCRIPT) as call:
+        await call.sender.keyboard.press("m")
+        await call.viewer.set_viewport_size(LARGE)  # type: ignore[arg-type]  # as above
+        await asyncio.sleep(SETTLE)
+        for name, loss, happens in ROWS:
+            call.set_network(LinkProfile(loss=loss, delay=RTT / 2))
+            await happens(call)
+            rows.append(row(name, await call.viewer.evaluate("lipsync", LASTS)))
+    return rows
+
+
+def main(
+    *,
+    seed: Annotated[int, typer.Option(help="Of the network.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line.")] = False,
+) -> None:
+    """Print a table; exit with 1 where sound and picture are further apart than 45 ms."""
+    rows = asyncio.run(run(seed))
+    table = Table("what", "samples", "picture ahead p50, ms", "apart p95, ms", "most, ms", "", title="Lip-sync")
+    for one in rows:
+        verdict = "pass" if one.met else "MISS"
+        table.add_row(one.name, str(one.samples), f"{one.p50:.0f}", f"{one.p95:.0f}", f"{one.most:.0f}", verdict)
+    console = Console(width=120)
+    console.print(table)
+    console.print(f"load of the machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    if as_json:
+        print(json.dumps({"bench": "lipsync", "seed": seed, "rows": [asdict(one) for one in rows]}))
+    raise typer.Exit(not all(one.met for one in rows))
+
+
+if __name__ == "__main__":
+    typer.run(main)
