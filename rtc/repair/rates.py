@@ -21,12 +21,19 @@ class LayerRates:
         self.layers: tuple[tuple[int, int, int], ...] = ()
         """Spatial and temporal layer with the bit/s of it and all below it that it needs, as last measured while
         packets came; empty before."""
+        self.fps = 0.0
+        """Frames a second, measured likewise."""
+        self._frames = 0
         self._octets: Counter[tuple[int, int]] = Counter()
-        self._samples: deque[tuple[float, Counter[tuple[int, int]]]] = deque()
+        self._samples: deque[tuple[float, Counter[tuple[int, int]], int]] = deque()
 
     def add(self, spatial: int, temporal: int, octets: int) -> None:
         """A packet with a payload of so many bytes arrived."""
         self._octets[spatial, temporal] += octets + PACKET_OVERHEAD
+
+    def frame(self) -> None:
+        """A frame began."""
+        self._frames += 1
 
     def measure(self, *, now: float) -> None:
         """Bring `layers` up to date."""
@@ -35,16 +42,17 @@ class LayerRates:
             return
         if samples and self._octets == samples[-1][1]:
             samples.clear()  # nothing comes: what was measured before stands until something does
-        samples.append((now, self._octets.copy()))
+        samples.append((now, self._octets.copy(), self._frames))
         while len(samples) > 2 and now - samples[1][0] >= WINDOW_SECONDS:
             samples.popleft()
-        since, before = samples[0]
+        since, before, frames = samples[0]
         if now - since < SAMPLE_SECONDS:
             return
         rates = {
             layer: 8 * (octets - before[layer]) / (now - since)
             for layer, octets in self._octets.items() if octets > before[layer]
         }
+        self.fps = (self._frames - frames) / (now - since)
         self.layers = tuple(
             (spatial, temporal, round(sum(
                 rate for (s, t), rate in rates.items() if s <= spatial and t <= temporal

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rtc.repair.sizes import Sending, Size, Sizes
+
 from .source import Source
 
 STALLED_SECONDS = 0.6
@@ -19,6 +21,9 @@ That goes for the lowest too while a larger one is received: Chromium makes a pi
 rate, rather than leave out frames, only as long as it sends it in one size.
 """
 
+CHOSEN_SECONDS = 0.6
+"""For so long it counts that somebody could have an encoding at best: layers are chosen every quarter of a second."""
+
 UNUSED_LOWEST_SECONDS = 30.0
 """The lowest goes on for this long when nobody receives any: with it a newcomer begins."""
 
@@ -29,22 +34,51 @@ class Demand:
     def __init__(self, encodings: Sequence[Source], *, now: float) -> None:
         self._needed = dict.fromkeys(encodings, now)
         self._asked: dict[Source, float] = dict.fromkeys(encodings, now)
+        self._chosen: dict[Source, float] = {}
+        self._sizes = Sizes()
+        self.sent = set(encodings)
+        """What the publisher was last asked to send."""
 
     def need(self, source: Source, *, now: float) -> None:
         """Somebody is to receive it now."""
         self._needed[source] = now
 
-    def wanted(self, *, now: float) -> tuple[str, ...]:
-        """RIDs of what is to be sent, in the order of the offer."""
-        found = []
-        idle = all(now - needed >= UNUSED_SECONDS for needed in self._needed.values())
-        for place, (source, needed) in enumerate(self._needed.items()):
-            if now - needed < (UNUSED_LOWEST_SECONDS if idle and not place else UNUSED_SECONDS):
-                found.append(source.rid)
+    def choose(self, source: Source, *, now: float) -> None:
+        """It is the best that somebody can have now, whether it comes or not."""
+        self._chosen[source] = now
+        self.need(source, now=now)
+
+    def wanted(self, *, uplink: int | None, now: float) -> tuple[str, ...]:
+        """RIDs of what is to be sent, in the order of the offer; `uplink` is what the publisher may send, bit/s."""
+        needed = self._unused_apart(now)
+        came = sorted((source for source in self._needed if source.height), key=lambda source: source.height)
+        sizes = [self._size(source, source in needed, now) for source in came]
+        sent = self._sizes.choose(sizes, uplink=uplink, now=now)
+        # What never came may still be for a larger picture, but not where there is no room.
+        others = needed - set(came) if self._sizes.sending is Sending.ALL else set()
+        needed = others | {source for source, is_sent in zip(came, sent, strict=True) if is_sent}
+        for source in self._needed:
+            if source in needed:
                 self._asked.setdefault(source, now)
             else:
                 self._asked.pop(source, None)
-        return tuple(found)
+        self.sent = needed
+        return tuple(source.rid for source in self._needed if source in needed)
+
+    def _size(self, source: Source, wanted: bool, now: float) -> Size:
+        source.rates.measure(now=now)
+        bitrate = max((each for *_, each in source.rates.layers), default=0)
+        chosen = now - self._chosen.get(source, float("-inf")) < CHOSEN_SECONDS
+        return Size(wanted, chosen, is_live(source, now=now), bitrate, source.rates.fps)
+
+    def _unused_apart(self, now: float) -> set[Source]:
+        """All but what nobody has received for long."""
+        found = set()
+        idle = all(now - needed >= UNUSED_SECONDS for needed in self._needed.values())
+        for place, (source, needed) in enumerate(self._needed.items()):
+            if now - needed < (UNUSED_LOWEST_SECONDS if idle and not place else UNUSED_SECONDS):
+                found.add(source)
+        return found
 
     def can_come(self, source: Source, *, now: float) -> bool:
         """Whether an encoding comes, or may still come when asked for."""

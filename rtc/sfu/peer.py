@@ -79,6 +79,7 @@ class Peer:
         """What it was last told of its video slots."""
         self._room = room
         self._port = port
+        self._uplink_before: int | None = None
         self.watches_video = False
         """Whether it has slots for video."""
         self.decodes: frozenset[str] = frozenset()
@@ -95,7 +96,7 @@ class Peer:
         self._gcm_only = not any_srtp
         self._session_id = secrets.randbits(62)
         self._version = 0
-        uplink = Uplink()
+        self._uplink = uplink = Uplink()
         self._intake = Intake(port.drops, copies=sends_copies, uplink=uplink)
         self._reports = Reports(
             self._intake, self.slots, port.sender, port.drops, uplink=uplink, downlink=self.downlink,
@@ -113,6 +114,11 @@ class Peer:
     def rtt(self) -> float | None:
         """Round trip in seconds, None until measured."""
         return self._reports.rtt
+
+    @property
+    def uplink_bitrate(self) -> int | None:
+        """bit/s of video that it was last told to send at most; None before."""
+        return self._uplink.told or None
 
     @property
     def loss(self) -> float:
@@ -290,6 +296,7 @@ class Peer:
             self._link.tick(now)
             if self._link.state in ("connected", "disconnected"):
                 self._reports.tick(now)
+                self._notice_narrow_uplink(now)
                 if self.watches_video:
                     self._judge_downlink(now)
                 self._judge_path(now)
@@ -298,6 +305,12 @@ class Peer:
                 elif self.watches_video and not self._intake.sources:
                     next_tick = now + WATCHER_SECONDS
         return next_tick
+
+    def _notice_narrow_uplink(self, now: float) -> None:
+        """Have other encodings sent at once when the path from here turns out to carry less."""
+        before, self._uplink_before = self._uplink_before, self.uplink_bitrate
+        if before is not None and self.uplink_bitrate is not None and self.uplink_bitrate < NARROWED * before:
+            self._room.fit_uplink(self, now)
 
     def _notice_narrowing(self, now: float) -> None:
         """Have less sent at once when the path turns out to carry less: whatever is too much waits before the rest."""
@@ -342,7 +355,7 @@ class Peer:
         self._reports.judge(now)
         for source in self.sources:
             if source.kind == "video":
-                self._reports.judge_uplink(source)
+                self._reports.judge_uplink(source, now)
             elif source.judge(now=now):
                 wanted = source.protection.protection
                 self._reports.hurry()

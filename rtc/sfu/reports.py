@@ -57,6 +57,9 @@ COMPOUND_COST = 8
 MALFORMED_COST = 4096
 """Numbers that one counts for that cannot be read: nobody knows how far the reader came."""
 
+JUDGED_SECONDS = 2.0
+"""What is lost for so long after a link was full says nothing of how long repairs take."""
+
 PLAYOUT_STEP_SECONDS = 0.01
 """Unit of the playout-delay extension."""
 
@@ -321,9 +324,12 @@ class Reports:
         # Our own client takes reports for what they are.
         self._round_trip.judge(0.0 if self._intake.copies else max([self.loss, *losses]))
 
-    def judge_uplink(self, source: Source) -> None:
+    def judge_uplink(self, source: Source, now: float) -> None:
         """Note how lossy the path of a source of video is, and how late its repairs are."""
-        source.loss, _ = source.meter.measure()
+        loss, _ = source.meter.measure()
+        if self._uplink.estimator.is_crowded(now=now, within=JUDGED_SECONDS):
+            return
+        source.loss = loss
         trip = self._round_trip
         source.repair_seconds = playout.uplink_seconds(source.loss, trip.assumed, answers=trip.tries)
 

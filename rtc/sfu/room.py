@@ -197,6 +197,13 @@ class Room:
             if len(publication.encodings) > 1:
                 self._ask(publication, now)
 
+    def fit_uplink(self, peer: Peer, now: float) -> None:
+        """See at once which encodings a peer sends: its path carries less."""
+        for publication in self.publications.values():
+            if publication.peer_id == peer.id and len(publication.encodings) > 1:
+                self._ask(publication, now)
+                self._next_selection = now  # its viewers wait for what comes then
+
     def slot_views(self, peer: Peer) -> tuple[SlotView, ...]:
         """What a peer's slots carry now."""
         views = []
@@ -325,9 +332,11 @@ class Room:
 
     def _ask(self, publication: Publication, now: float) -> None:
         """Tell a publisher which encodings anybody needs."""
-        wanted = publication.demand.wanted(now=now)
+        wanted = publication.demand.wanted(uplink=self.peers[publication.peer_id].uplink_bitrate, now=now)
         if wanted != publication.told:
             publication.told = wanted
+            for source in publication.encodings:
+                source.unwanted = source not in publication.demand.sent
             self.peers[publication.peer_id].events.encodings_wanted(publication.mid, wanted)
 
     def _ranked(self) -> dict[str, list[Publication]]:

@@ -164,7 +164,13 @@ def _show(one: View, option: Option, *, spare: int | None, now: float) -> None:
     `spare` is what all slots together leave of the budget, bit/s; None where there is no bound.
     """
     slot, demand = one.slot, one.publication.demand
-    demand.need(option.source, now=now)
+    demand.choose(option.source, now=now)
+    if option.source not in demand.sent:
+        # Its publisher's uplink cannot carry it beside what it sends.
+        sent = [each for each in one.ladder.options if each.source in demand.sent]
+        smaller = [each for each in sent if each.layer.bitrate <= option.layer.bitrate]
+        option = (smaller[-1:] or sent[:1] or [option])[0]
+        demand.need(option.source, now=now)
     target = option
     if not is_live(option.source, now=now):
         coming = (each for each in reversed(one.ladder.options) if is_live(each.source, now=now))
@@ -173,7 +179,12 @@ def _show(one: View, option: Option, *, spare: int | None, now: float) -> None:
     if slot.cut and slot.source is not None and slot.source.fanout.leg(slot) is None and is_live(slot.source, now=now):
         demand.need(slot.source, now=now)
         return
-    slot.show(target.source, target.level)
+    if target is not option and slot.source is target.source and slot.source.fanout.leg(slot) is not None:
+        slot.source.fanout.aim(slot, target.level)
+        slot.target = option.level
+        slot.move_to(option.source)  # which begins with a key frame
+    else:
+        slot.show(target.source, target.level)
     if slot.upcoming is not None and slot.source is not None:
         demand.need(slot.source, now=now)
         places = [each.source for each in one.ladder.options]

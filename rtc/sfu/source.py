@@ -90,6 +90,8 @@ class Source:
         """Share lately lost on the way from the publisher, before repair, as last judged."""
         self.repair_seconds = 0.0
         """By how much what is repaired on that way is late at most."""
+        self.unwanted = False
+        """Whether its publisher was asked to leave it out."""
         self.copies = copies
         """Whether the publisher can send each packet several times."""
         self.protection = ProtectionController(max_copies=MAX_COPIES if copies else 1)
@@ -157,6 +159,8 @@ class Source:
         if number == before + 1:
             self._measure_frame(header.timestamp)
         if newest:
+            if header.timestamp != self._newest_timestamp and self.kind == "video":
+                self.rates.frame()
             self._newest_timestamp = header.timestamp
         packet = self._accept(
             number, header.timestamp, codec, payload, marker=header.marker, carried=carried, descriptor=descriptor
@@ -184,6 +188,8 @@ class Source:
 
     def missing(self, *, now: float, rtt: float | None) -> list[int]:
         """16-bit sequence numbers to ask the publisher for now."""
+        if self.unwanted:
+            self.nack.reset()  # repairs would only take the room of what is sent instead
         requests = requests_a_round_trip(self.loss) if self.kind == "video" else 1
         due = self.nack.due(now=now, rtt=rtt, requests=requests)
         return [self._numbering.sequence_number(number) for number in due]

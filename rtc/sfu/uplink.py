@@ -64,7 +64,8 @@ class Uplink:
         self._shortest: float | None = None
         self._gaps: dict[int, GapCounter] = {}
         self._next = 0.0
-        self._told = 0
+        self.told = 0
+        """bit/s of video that the publisher was last told to send at most; 0 before the first time."""
         self._told_at = float("-inf")
 
     @cached_property
@@ -115,8 +116,8 @@ class Uplink:
         # A browser takes what it sends again from its media, half of what it is told at most.
         self.estimator.most = most / (1 - min(self.estimator.loss.chance, MAX_REPAIR_SHARE))
         bitrate = max(int(self.estimator.update(now=now) - self._audio.bitrate(now=now)), LEAST_BITRATE)
-        if abs(bitrate - self._told) > TOLD_CHANGE * self._told or now - self._told_at >= REPEAT_SECONDS:
-            self._told, self._told_at = bitrate, now
+        if abs(bitrate - self.told) > TOLD_CHANGE * self.told or now - self._told_at >= REPEAT_SECONDS:
+            self.told, self._told_at = bitrate, now
             told.append(rtcp.ReceiverEstimate(ssrc, bitrate, ssrcs))
         return told
 

@@ -1,4 +1,4 @@
-"""A viewer whose link narrows and widens again, of a camera as Chromium sends it: what its decoder can show."""
+"""Links that narrow and widen again, of viewers and of a camera as Chromium sends it: what a decoder can show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def link(bitrate: float, *, loss: float = 0.0) -> LinkProfile:
 
 
 async def camera_of(net: Network) -> Camera:
-    camera = Camera(net, "camera", publish=("video",), audio_slots=0, rids=("q", "h"))
+    camera = Camera(net, "camera", publish=("video",), audio_slots=0, rids=("q", "h", "f"))
     await camera.join()
     return camera
 
@@ -64,6 +64,30 @@ def test_a_viewer_whose_link_narrows_sees_no_freeze_and_full_quality_soon_after_
             assert longest_gap(frames, begin + 10, begin + 20) <= 0.7
             assert longest_gap(frames, begin + 20, begin + 28) <= 0.5
             assert rate(viewer, begin + 13, begin + 20) >= 0.4 * narrow
+            assert rate(viewer, begin + 26, begin + 28) >= FULL * full, "six seconds after"
+
+    simulate(scenario, rtt=RTT)
+
+
+@pytest.mark.parametrize("narrow", [300_000, 700_000])
+def test_a_camera_whose_uplink_narrows_is_seen_without_a_freeze_and_in_full_soon_after_it_widens(narrow: int) -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            camera, viewer = await camera_of(net), await viewer_of(net)
+            camera.narrow(up=link(WIDE))
+            begin = viewer.now
+            filming = asyncio.create_task(camera.film_encodings(28))
+            await asyncio.sleep(10)
+            full = rate(viewer, begin + 7, begin + 10)
+            assert full >= 1_200_000
+            camera.narrow(up=link(narrow))
+            await asyncio.sleep(10)
+            camera.narrow(up=link(WIDE))
+            await filming
+            frames = shown(viewer.heard["0"])
+            assert longest_gap(frames, begin + 10, begin + 20) <= 1.0
+            assert longest_gap(frames, begin + 20, begin + 28) <= 0.5
+            assert sum(begin + 12 <= time < begin + 20 for time, _ in frames) >= 8 * 20
             assert rate(viewer, begin + 26, begin + 28) >= FULL * full, "six seconds after"
 
     simulate(scenario, rtt=RTT)

@@ -23,6 +23,12 @@ LEAST = (30_000, 150_000)
 """bit/s below which libwebrtc does not send an encoding at all."""
 KEYFRAMES = (7, 4)
 """How many times as large as another frame a key frame is, as seen with Chromium."""
+LEAST_FRAMES = (300, 4500)
+"""Bytes of a frame of so many lines at the coarsest, of a grainy picture; no encoder can make it smaller."""
+FITS = 1_000_000
+"""bit/s below which the large one is made smaller instead, if it is the only one: at once where encoders are set anew,
+else after a while."""
+GIVES_IN_SECONDS = 2.0
 PATTERN = (0, 2, 1, 2)
 _FRAME = struct.Struct(">IIBB")  # frame, the one it refers to or itself, parts, part
 
@@ -46,7 +52,27 @@ def frame_of(packet: Heard) -> Frame | None:
 
 
 class Camera(Participant):
-    """Two sizes in three temporal layers; encoders are set anew with key frames, and obey the server's estimate."""
+    """Two sizes in three temporal layers; encoders are set anew with key frames, and obey the server's estimate.
+
+    A third size, for which the picture is too small, is offered and never sent.
+    """
+
+    _anew = True
+    _scaled = False
+    _short_since: float | None = None
+
+    def _scale(self, encodings: Sequence[Track], rates: Sequence[float], *, anew: bool = False) -> None:
+        """Make the large one smaller, or large again."""
+        alone = not encodings[0].active
+        if not alone or rates[1] >= FITS or not encodings[1].active:
+            self._short_since = None
+            scaled = False
+        else:
+            self._short_since = self._short_since or self.now
+            scaled = self._scaled or anew or self.now - self._short_since >= GIVES_IN_SECONDS
+        if scaled != self._scaled:
+            self._scaled = scaled
+            encodings[1].wants_keyframe = True
 
     def _sizes(self, encodings: Sequence[Track]) -> list[float]:
         """bit/s of each encoding: the smallest first, a larger one with what is left if that is enough for it."""
@@ -64,15 +90,16 @@ class Camera(Participant):
         asyncio.get_running_loop().call_later(self.net.rtt / 2 + NOTICE_SECONDS, self._set_encodings, mid, rids)
 
     def _set_encodings(self, mid: str, rids: tuple[str, ...]) -> None:
-        for track in self.tracks:
+        for track in self.tracks[: len(LINES)]:
             if track.mid == mid and track.active != (track.rid in rids):
                 track.active = track.rid in rids
                 for each in self.tracks:
                     each.wants_keyframe |= each.mid == mid
+                self._anew = True
 
     async def film_encodings(self, seconds: float, *, mid: str = "0") -> None:
         """Send 30 frames a second in each active encoding."""
-        encodings = [track for track in self.tracks if track.mid == mid]
+        encodings = [track for track in self.tracks if track.mid == mid][: len(LINES)]
         dice, end = random.Random(self.name), self.now + seconds
         owed = [0.0] * len(encodings)
         references: list[dict[int, int]] = [{} for _ in encodings]
@@ -80,6 +107,8 @@ class Camera(Participant):
             began = self.now
             self._resent_bits *= 1 - FRAME_SECONDS
             rates = self._sizes(encodings)
+            self._scale(encodings, rates, anew=self._anew)
+            self._anew = False
             packets = []
             for place, (one, rate) in enumerate(zip(encodings, rates, strict=True)):
                 one.timestamp += 3000
@@ -90,7 +119,8 @@ class Camera(Participant):
                 owed[place] += usual * dice.uniform(0.7, 1.3)
                 if owed[place] < 0 and not one.wants_keyframe:
                     continue  # what a key frame took too much is saved by leaving out frames
-                size = KEYFRAMES[place] * usual if one.wants_keyframe else max(usual * dice.uniform(0.7, 1.3), 100.0)
+                least = LEAST_FRAMES[0 if self._scaled else place]
+                size = max(KEYFRAMES[place] * usual if one.wants_keyframe else usual * dice.uniform(0.7, 1.3), least)
                 owed[place] -= size
                 packets += self._frame(one, place, int(size), references[place])
             for one, payload, last in packets:
@@ -120,7 +150,7 @@ class Camera(Participant):
                 0x90 if part == 0 else 0x80, 0xE0, 0x80 | one.picture >> 8 & 0x7F, one.picture & 0xFF, one.tl0 & 0xFF,
                 layer << 6 | 0x20,
             ])
-            height = LINES[place].to_bytes(2, "little")
+            height = LINES[0 if self._scaled else place].to_bytes(2, "little")
             body = bytes([not key, 0, 0, 0x9D, 1, 0x2A, 0, 0]) + height if part == 0 else b""
             filling = bytes(max(min(size - part * PACKET, PACKET) - len(body), 0))
             payload = head + body + filling + _FRAME.pack(number, reference, parts, part)

@@ -122,9 +122,9 @@ class BandwidthEstimator:
         if not self.is_crowded(now=now):
             self.loss.counted(expected=expected, lost=lost, runs=runs, now=now)
 
-    def is_crowded(self, *, now: float) -> bool:
-        """Whether the link was full lately: what a full queue drops says nothing of chance."""
-        return now - self._congested_at <= SETTLE_SECONDS
+    def is_crowded(self, *, now: float, within: float = SETTLE_SECONDS) -> bool:
+        """Whether the link was full `within` so many seconds: what a full queue drops says nothing of chance."""
+        return now - self._congested_at <= within
 
     def delivered_bitrate(self, *, now: float) -> float:
         """bit/s that arrived lately."""
