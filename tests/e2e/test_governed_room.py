@@ -87,6 +87,7 @@ async def about(ada: Page, name: str, act: str) -> None:
 async def inside(two: Two) -> None:
     """Bo is in the call, and the host's list shows whom the server means by Bo now."""
     await two.bo.wait_for_selector(".call")
+    await until(two.bo, "clarion.state === 'joined'")
     me = await two.bo.evaluate("clarion.self")
     listed = "clarion.participants.filter((one) => one.name === 'Bo').map((one) => one.id).join()"
     await until(two.ada, f"{listed} === '{me}'")

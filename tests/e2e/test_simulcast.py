@@ -51,7 +51,8 @@ async def test_a_picture_follows_its_size_without_a_freeze() -> None:
         identity = await bo.evaluate("clarion.participants.find((one) => one.name === 'Ada').id")
         height = f"(document.querySelector('[data-tile=\"{identity}\"] video')?.videoHeight ?? 0)"
         await until(bo, f"{height} === 480")
-        assert await ada.evaluate(SENT) == "qh", "two sizes of a picture of 640 by 480"
+        # The smaller one is left out beside the larger as long as the path seems too narrow for both.
+        assert await ada.evaluate(SENT) in {"qh", "h"}, "two sizes of a picture of 640 by 480"
         steady: float = await bo.evaluate(WATCH, [identity, 3])
         gaps: list[float] = []
         for viewport, lines in ((SMALL, 240), (LARGE, 480), (SMALL, 240)):

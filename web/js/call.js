@@ -2,7 +2,6 @@
 
 import { Chat } from "./chat.js";
 import { Governance } from "./governance.js";
-import { listed } from "./i18n.js";
 import { watchNetwork } from "./network.js";
 import { Peer } from "./peer.js";
 import { Publisher } from "./publisher.js";
@@ -86,11 +85,7 @@ export class Call extends EventTarget {
   get peer() { return this.#peer; }
 
   /** What this call is called: by whom it is with, or by its room. */
-  get title() {
-    if (!this.partners.length) return this.entry.room;
-    const here = this.roster.others.map((person) => person.name);
-    return listed(here.length ? here : this.partners);
-  }
+  get title() { return this.roster.company(this.partners) || this.entry.room; }
 
   /** @param {string} publication @returns {MediaStreamTrack | null} the track of a slot that carries it */
   trackOf(publication) {
@@ -202,8 +197,7 @@ export class Call extends EventTarget {
     if (leaving) this.#notice("notice.left", { name: leaving.name });
     if (event.type === "published" && this.#grow()) this.#negotiate();
     if (event.type === "slots") this.#playSlots();
-    if (event.type === "encodings") this.#peer?.useEncodings(event.mid, event.rids);
-    if (event.type === "codecs") this.#peer?.useCodecs(event.codecs);
+    this.#peer?.apply(event);
     if (event.type === "redundancy") this.#redundancy.ask(event.mid, event.depth ?? 0);
     // while an offer waits for its answer, the news is of the connection before it
     const stable = this.#peer?.connection.signalingState === "stable";

@@ -99,14 +99,12 @@ export class Peer {
     await sender.replaceTrack(track);
   }
 
-  /** @param {string} mid @param {string[]} rids  encodings of that m-line that are of use to anybody */
-  useEncodings(mid, rids) {
-    if (mid === this.mid("camera")) this.simulcast.ask(rids, this.#sending.get("camera")?.sender);
-  }
-
-  /** @param {string[]} codecs  of video, that everybody can decode */
-  useCodecs(codecs) {
-    this.simulcast.useCodecs(codecs, this.#sending.get("screen")?.sender);
+  /** What the server wants sent. @param {import("./types.js").RoomEvent} event */
+  apply(event) {
+    if (event.type === "encodings" && event.mid === this.mid("camera")) {
+      this.simulcast.ask(event.rids, this.#sending.get("camera")?.sender);
+    }
+    if (event.type === "codecs") this.simulcast.useCodecs(event.codecs, this.#sending.get("screen")?.sender);
   }
 
   /** @returns {Map<string, MediaStreamTrack>} the tracks of the slots by m-line */

@@ -1,5 +1,7 @@
 /** Who is in the room and what they offer: the server's events, applied. */
 
+import { listed } from "./i18n.js";
+
 /** @typedef {import("./types.js").Publication} Publication */
 /** @typedef {import("./types.js").RoomEvent} RoomEvent */
 /** @typedef {import("./types.js").Source} Source */
@@ -65,6 +67,13 @@ export class Roster {
 
   get others() {
     return [...this.people.values()].filter((person) => !person.isSelf);
+  }
+
+  /** @param {string[]} partners  whom a call was begun with, if anybody @returns {string} whom it is with; "": just a room */
+  company(partners) {
+    if (!partners.length) return "";
+    const here = this.others.map((person) => person.name);
+    return listed(here.length ? here : partners);
   }
 
   /** @param {RoomEvent} event */
