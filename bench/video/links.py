@@ -8,22 +8,20 @@ A film from page to page through `clarion serve`, as in `python -m bench.video`;
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import statistics
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from playwright.async_api import Browser
-from rich.console import Console
 from rich.table import Table
 
 from bench.video.calls import Call, chromium, through_clarion
 from bench.video.film import write
 from bench.video.measure import gaps_between
+from bench.video.verdict import conclude
 from rtc.netem import LinkProfile
 
 STAMP = Path(__file__).with_name("stamp.js")
@@ -131,12 +129,7 @@ def main(
     table = Table("link", "figure", "value", "bar", "", title="Real links, Chromium to Chromium")
     for one in results:
         table.add_row(one.link, one.figure, f"{one.value:.3g}", one.bar, "pass" if one.met else "MISS")
-    console = Console(width=120)
-    console.print(table)
-    console.print(f"load of the machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    if as_json:
-        print(json.dumps({"bench": "links", "seed": seed, "rows": [asdict(one) for one in results]}))
-    raise typer.Exit(not all(one.met for one in results))
+    conclude(table, "links", results, seed=seed, as_json=as_json)
 
 
 if __name__ == "__main__":

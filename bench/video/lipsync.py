@@ -9,19 +9,17 @@ devices add is not included. The flash is up to a frame, 33 ms, late.
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from bench.people import chromium
 from bench.video.calls import Call, through_clarion
+from bench.video.verdict import conclude
 from rtc.netem import LinkProfile
 
 SCRIPT = Path(__file__).with_name("lipsync.js")
@@ -30,6 +28,7 @@ RTT = 0.04  # seconds, of each hop
 SETTLE, LASTS = 8.0, 18.0  # seconds
 BAR_MS = 45.0
 SMALL, LARGE = {"width": 320, "height": 240}, {"width": 1000, "height": 700}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -108,12 +107,7 @@ def main(
     for one in rows:
         verdict = "pass" if one.met else "MISS"
         table.add_row(one.name, str(one.samples), f"{one.p50:.0f}", f"{one.p95:.0f}", f"{one.most:.0f}", verdict)
-    console = Console(width=120)
-    console.print(table)
-    console.print(f"load of the machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    if as_json:
-        print(json.dumps({"bench": "lipsync", "seed": seed, "rows": [asdict(one) for one in rows]}))
-    raise typer.Exit(not all(one.met for one in rows))
+    conclude(table, "lipsync", rows, seed=seed, as_json=as_json)
 
 
 if __name__ == "__main__":
