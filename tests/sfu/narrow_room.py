@@ -7,7 +7,9 @@ import random
 from collections.abc import Iterator
 from functools import cached_property
 
-from virtual_room import OPUS, RTX, SERVER, VP8, Client
+from virtual_client import Client
+from virtual_media import OPUS, RTX, VP8
+from virtual_room import SERVER
 
 from bench.virtual import VirtualLoop
 from rtc.netem import HEADER_BYTES, Link, LinkProfile

@@ -7,7 +7,8 @@ import struct
 from itertools import pairwise
 
 import pytest
-from virtual_room import SERVER, Client, Network, network, simulate
+from virtual_client import Client
+from virtual_room import SERVER, Network, network, simulate
 
 from rtc.repair.redundancy import HEADER_BYTES
 from rtc.sfu.link import MAX_ADDRESSES, QUIET_SECONDS

@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
-from virtual_room import LEVEL_ID, MID_ID, OPUS, Client, network
+from virtual_client import Client
+from virtual_media import LEVEL_ID, MID_ID, OPUS
+from virtual_room import network
 
 from rtc.sfu import Node
 from rtc.wire.rtp import RtpPacket

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 from narrow_room import Participant
-from virtual_room import Client, Network, network, simulate
+from virtual_client import Client
+from virtual_room import Network, network, simulate
 
 from rtc.netem import LinkProfile
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from virtual_room import Client, network, simulate
+from virtual_client import Client
+from virtual_room import network, simulate
 
 
 def allow(client: Client, *, publish: bool = True, subscribe: bool = True) -> None:

@@ -6,7 +6,9 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from virtual_room import Client, Heard, Track, network, simulate
+from virtual_client import Client
+from virtual_media import Heard, Track
+from virtual_room import network, simulate
 
 
 def runs(heard: list[Heard]) -> list[list[Heard]]:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from virtual_room import Client, Heard, Network, network, simulate
+from virtual_client import Client
+from virtual_media import Heard
+from virtual_room import Network, network, simulate
 
 from rtc.wire import rtcp
 from rtc.wire.payload import Vp8Descriptor

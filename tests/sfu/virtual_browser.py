@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
-from virtual_room import VP8, Client, Heard, Track
+from virtual_client import Client
+from virtual_media import VP8, Heard, Track
 
 from rtc.wire import rtcp
 from rtc.wire.extensions import PLAYOUT_DELAY, unpack_playout_delay

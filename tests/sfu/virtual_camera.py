@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from narrow_room import Participant
-from virtual_room import Heard, Track
+from virtual_media import Heard, Track
 
 FRAME_SECONDS = 1 / 30
 PACKET = 1100
