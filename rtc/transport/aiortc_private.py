@@ -5,6 +5,7 @@ What is changed, and why, against aiortc 1.16:
   two kinds of SCTP chunk stop the whole process;
 - a flight longer than one datagram is sent whole, record by record, in datagrams that fit any path;
 - a flight is sent again after 0.1 s instead of 1 s, and the handshake has a deadline;
+- OpenSSL's connection goes when the handshake is over: of what a listener costs it would be more than half;
 - SRTP packets never come here: the owner takes the two sessions and does its own receiving and sending.
 """
 
@@ -15,7 +16,6 @@ import contextlib
 import logging
 import struct
 import time
-from collections.abc import Iterator
 from typing import Literal, Protocol
 
 from aiortc import rtcdtlstransport, rtcsctptransport
@@ -25,6 +25,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 from pylibsrtp import Session
+
+from rtc.transport.records import (
+    ALERT,
+    APPLICATION_DATA,
+    CLOSE_NOTIFY,
+    HANDSHAKE,
+    SUITES,
+    Records,
+    ends_connection,
+    pack_records,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -61,9 +72,6 @@ SCTP_TIME_BURST = 0.02
 """Share of the processor, and seconds of it at once, that one peer's SCTP chunks may take from the others."""
 
 _RELEASE_BUFFERS = 0x10  # SSL_MODE_RELEASE_BUFFERS: an idle connection keeps no 16 kB each way
-_RECORD_HEADER_LENGTH = 13
-_CHANGE_CIPHER_SPEC = 20
-_APPLICATION_DATA = 23
 
 _GCM = (rtcdtlstransport.SRTP_AEAD_AES_128_GCM, rtcdtlstransport.SRTP_AEAD_AES_256_GCM)
 PROFILES = {"gcm": [*_GCM], "all": [*_GCM, rtcdtlstransport.SRTP_AES128_CM_SHA1_80]}
@@ -106,7 +114,7 @@ class SharedCertificate(RTCCertificate):
 class DtlsTransport(RTCDtlsTransport):
     """A DTLS transport over a pipe of datagrams, that hostile ones do not end."""
 
-    _ssl: SSL.Connection  # None before start(), and not used then
+    _ssl: SSL.Connection  # None before start() and where there are `_records`, and not used then
 
     def __init__(self, pipe: Pipe, certificate: RTCCertificate, *, role: Role, profiles: Profiles) -> None:
         super().__init__(pipe, [certificate])  # type: ignore[arg-type]  # aiortc uses just these members of it
@@ -115,6 +123,9 @@ class DtlsTransport(RTCDtlsTransport):
         self._pipe = pipe
         self._srtp_profiles = PROFILES[profiles]
         self._set_role(role)
+        self._our_role = role
+        self._records: Records | None = None
+        self._profile = ""
         self._flight: list[bytes] = []
         self._resend_after = RESEND_SECONDS
         self._resend_timer: asyncio.TimerHandle | None = None
@@ -132,13 +143,16 @@ class DtlsTransport(RTCDtlsTransport):
     @property
     def profile(self) -> str:
         """The negotiated SRTP protection profile, by OpenSSL's name; empty before the handshake is done."""
-        return self._ssl.get_selected_srtp_profile().decode() if self.encrypted else ""
+        return self._profile
 
     async def stop(self) -> None:
         """Send close_notify and end the task."""
         self._stop_resending()
+        connected = self._state == rtcdtlstransport.State.CONNECTED
         await super().stop()
-        if self.encrypted and self._state == rtcdtlstransport.State.FAILED:
+        if self._records is not None and connected:
+            self._pipe.send(self._records.seal(ALERT, CLOSE_NOTIFY))
+        elif self.encrypted and self._state == rtcdtlstransport.State.FAILED:
             with contextlib.suppress(SSL.Error):
                 self._ssl.shutdown()  # we refused its certificate: upstream leaves the peer waiting
             self._flush()
@@ -156,6 +170,20 @@ class DtlsTransport(RTCDtlsTransport):
             self._flush()  # the alert that says why
             self._set_state(rtcdtlstransport.State.FAILED)
 
+    def _setup_srtp(self) -> None:
+        super()._setup_srtp()
+        if self._state == rtcdtlstransport.State.FAILED:
+            return
+        connection = self._ssl
+        self._profile = connection.get_selected_srtp_profile().decode()
+        suite = SUITES.get(connection.get_cipher_name() or "")
+        master, ours, theirs = connection.master_key(), connection.client_random(), connection.server_random()
+        if suite and master and ours and theirs and connection.get_protocol_version_name() == "DTLSv1.2":
+            self._records = Records.derive(
+                suite, role=self._our_role, master=master, client_random=ours, server_random=theirs
+            )
+            self._ssl = None  # type: ignore[assignment]  # frees it; what would use it asks for `_records` first
+
     def _advance_handshake(self) -> bool:
         try:
             self._ssl.do_handshake()
@@ -166,8 +194,9 @@ class DtlsTransport(RTCDtlsTransport):
         flight = self._flush()
         if flight:
             self._resend_flight_later(flight)
-        elif self.encrypted:
+        elif self.encrypted:  # the peer has had the last word, and so all of ours
             self._stop_resending()
+            self._flight = []
         return self.encrypted
 
     async def _next_handshake_datagram(self) -> None:
@@ -186,9 +215,8 @@ class DtlsTransport(RTCDtlsTransport):
         self._resend_timer = asyncio.get_running_loop().call_later(self._resend_after, self._resend_flight)
 
     def _resend_flight(self) -> None:
-        # The same records again: OpenSSL's replay check lets the peer drop those that it has.
-        for datagram in self._flight:
-            self._pipe.send(datagram)
+        # The same records again: the peer's replay check drops those that it has.
+        self._send_flight()
         self._resend_after *= 2
         if self.encrypted and self._resend_after >= RESEND_SECONDS * 2**LAST_FLIGHT_RESENDS:
             self._resend_timer = None
@@ -196,12 +224,32 @@ class DtlsTransport(RTCDtlsTransport):
             loop = asyncio.get_running_loop()
             self._resend_timer = loop.call_later(self._resend_after, self._resend_flight)
 
+    def _send_flight(self) -> None:
+        for datagram in self._flight:
+            self._pipe.send(datagram)
+
     def _stop_resending(self) -> None:
         if self._resend_timer is not None:
             self._resend_timer.cancel()
             self._resend_timer = None
 
     async def _recv_next(self) -> None:
+        if self._records is None:
+            await self._recv_from_openssl()
+            return
+        datagram = await self._pipe._recv()
+        refused = self._records.refused
+        opened = self._records.open(datagram)
+        self.malformed += self._records.refused - refused
+        for kind, body in opened:
+            if kind == HANDSHAKE:  # it begs for our last flight, which was lost
+                self._send_flight()
+            elif kind == ALERT and ends_connection(body):
+                raise ConnectionError
+            elif kind == APPLICATION_DATA and self._data_receiver is not None:
+                await self._data_receiver._handle_data(body)
+
+    async def _recv_from_openssl(self) -> None:
         # With DTLS 1.3 OpenSSL may still have a flight to repeat after the handshake.
         try:
             async with asyncio.timeout(self._ssl.DTLSv1_get_timeout()):
@@ -228,7 +276,11 @@ class DtlsTransport(RTCDtlsTransport):
 
     async def _send_data(self, data: bytes) -> None:
         # SCTP's timers may fire after the end: a lost packet for them, not an error in a task nobody awaits.
-        if self._state == rtcdtlstransport.State.CONNECTED:
+        if self._state != rtcdtlstransport.State.CONNECTED:
+            return
+        if self._records is not None:
+            self._pipe.send(self._records.seal(APPLICATION_DATA, data))
+        else:
             with contextlib.suppress(SSL.Error):
                 self._ssl.send(data)
             self._flush()
@@ -248,25 +300,6 @@ class DtlsTransport(RTCDtlsTransport):
         for datagram in datagrams:
             self._pipe.send(datagram)
         return datagrams
-
-
-def pack_records(written: bytes, mtu: int) -> Iterator[bytes]:
-    """Yield the DTLS records in `written` as datagrams of at most `mtu` bytes (RFC 6347 section 4.1).
-
-    A memory BIO keeps no borders between writes. A record longer than `mtu` goes alone; so does all that
-    follows a header which DTLS 1.2 does not know.
-    """
-    start = end = 0
-    while end < len(written):
-        known = _CHANGE_CIPHER_SPEC <= written[end] <= _APPLICATION_DATA
-        body = int.from_bytes(written[end + 11 : end + 13], "big")
-        length = _RECORD_HEADER_LENGTH + body if known else len(written) - end
-        if end > start and end + length - start > mtu:
-            yield written[start:end]
-            start = end
-        end += length
-    if end > start:
-        yield written[start:end]
 
 
 class SctpTransport(RTCSctpTransport):

@@ -30,11 +30,12 @@ class Stock:
         role: Literal["client", "server"],
         profiles: Literal["gcm", "all"] = "all",
         their_profiles: Sequence[SRTPProtectionProfile] = SRTP_PROFILES,
+        their_certificate: RTCCertificate | None = None,
     ) -> None:
         self.states: asyncio.Queue[str] = asyncio.Queue()
         self.channels: asyncio.Queue[RTCDataChannel] = asyncio.Queue()
         self._our_certificate = RTCCertificate.generateCertificate()
-        self._their_certificate = RTCCertificate.generateCertificate()
+        self._their_certificate = their_certificate or RTCCertificate.generateCertificate()
         self.ours = SecureTransport(
             self._our_certificate,
             lambda datagram: _later(self.pipe.feed, datagram),

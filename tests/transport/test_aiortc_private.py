@@ -19,13 +19,15 @@ from hypothesis import strategies as st
 from stock_peer import DEADLINE, Stock
 
 from rtc.transport import aiortc_private
-from rtc.transport.aiortc_private import MAX_HELD_CHUNKS, pack_records, sctp_chunks_are_sane
+from rtc.transport.aiortc_private import MAX_HELD_CHUNKS, sctp_chunks_are_sane
 from rtc.transport.dtls import MAX_CHANNELS, DatagramPipe
+from rtc.transport.records import pack_records
 
 CALLABLES = {
     # Overridden: aiortc must still call them, with these parameters.
     "RTCDtlsTransport._do_handshake": "self",
     "RTCDtlsTransport._recv_next": "self",
+    "RTCDtlsTransport._setup_srtp": "self",
     "RTCDtlsTransport._write_ssl": "self",
     "RTCDtlsTransport._send_data": "self, data",
     "RTCSctpTransport._handle_data": "self, data",
@@ -36,7 +38,6 @@ CALLABLES = {
     # Called.
     "RTCDtlsTransport._set_role": "self, role",
     "RTCDtlsTransport._set_state": "self, state",
-    "RTCDtlsTransport._setup_srtp": "self",
     "rtcsctptransport.tsn_plus_one": "a",
     "stun.parse_message": "data",
     "stun.Message.check_message_integrity": "self, key",

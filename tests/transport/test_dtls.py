@@ -16,11 +16,13 @@ from aiortc.rtcdtlstransport import (
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL
 from stock_peer import DEADLINE, Stock
 
 from rtc.transport import aiortc_private
-from rtc.transport.aiortc_private import DTLS_MTU, Profiles, Role
+from rtc.transport.aiortc_private import DTLS_MTU, LAST_FLIGHT_RESENDS, Profiles, Role
 from rtc.transport.dtls import QUEUE_DATAGRAMS, SecureTransport
+from rtc.transport.records import CHANGE_CIPHER_SPEC, SUITES
 
 RTP = b"\x80\x60\x00\x01\x00\x00\x00\x00\x00\x00\x00\x07payload"
 
@@ -214,6 +216,70 @@ async def test_a_peer_without_gcm_fails_when_we_offer_nothing_else(
     async with asyncio.timeout(DEADLINE):
         while peer.ours.state != "failed":
             await peer.states.get()
+
+
+class OneCipher(RTCCertificate):
+    """A certificate whose connections take one cipher suite alone."""
+
+    cipher = ""
+
+    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+        context = super()._create_ssl_context(srtp_profiles)
+        context.set_cipher_list(self.cipher.encode())
+        return context
+
+
+@pytest.mark.parametrize("cipher", [*SUITES, "ECDHE-ECDSA-AES128-SHA"])  # the last is left to OpenSSL
+@pytest.mark.parametrize("role", ["client", "server"])
+async def test_data_and_goodbyes_pass_between_a_stock_peer_and_us(
+    stock: Callable[..., Stock], role: Role, cipher: str
+) -> None:
+    for we_leave in (True, False):
+        certificate = OneCipher.generateCertificate()
+        certificate.cipher = cipher
+        peer = stock(role=role, their_certificate=certificate)
+        await peer.connect()
+        assert await peer.echo("x" * 4000) == "x" * 4000
+        changed = asyncio.Event()
+        peer.dtls.on("statechange", changed.set)
+        async with asyncio.timeout(DEADLINE):
+            if we_leave:
+                await peer.ours.stop()
+                while peer.dtls.state != "closed":
+                    await changed.wait()
+                    changed.clear()
+            else:
+                await peer.dtls.stop()
+                while peer.ours.state != "closed":
+                    await peer.states.get()
+
+
+async def test_a_goodbye_that_anybody_could_have_sent_ends_nothing(network: Build) -> None:
+    pair = network()
+    await pair.connect()
+    pair.server.transport.feed(bytes.fromhex("15fefd0000000000000009") + b"\x00\x02\x01\x00")
+    pair.server.transport.feed(bytes.fromhex("15fefd0001000000000009") + b"\x00\x1a" + bytes(26))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert pair.server.transport.malformed == 2
+    assert pair.server.transport.state == "connected"
+
+
+async def test_the_last_flight_is_sent_again_to_who_begs_for_it(network: Build) -> None:
+    finished: list[bytes] = []
+    by_itself = 1 + LAST_FLIGHT_RESENDS
+
+    def lose(datagram: bytes) -> bool:
+        if datagram[0] != CHANGE_CIPHER_SPEC:  # the server's last flight begins with it, no other datagram
+            return False
+        finished.append(datagram)
+        return len(finished) <= by_itself + 1
+
+    pair = network(lose=lose)
+    pair.start()
+    await pair.client.reach("connected")
+    assert len(finished) == by_itself + 2  # begged for by a repeated datagram, and by a new one of the same flight
+    pair.check_media()
 
 
 async def test_the_wrong_certificate_fails_the_transport(network: Build) -> None:
