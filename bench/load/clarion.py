@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,7 +157,7 @@ class Clarion:
 
 @contextlib.asynccontextmanager
 async def clarion(*, whip: bool = False) -> AsyncIterator[Clarion]:
-    """Run `clarion serve` with its defaults, but for room in its rooms."""
+    """Run `clarion serve` with its defaults, but for room in its rooms, and a store where nobody waits to come back."""
     secret = secrets.token_hex(24)
     env = {key: value for key, value in os.environ.items() if not key.startswith("CLARION_")}
     env |= {
@@ -165,11 +166,13 @@ async def clarion(*, whip: bool = False) -> AsyncIterator[Clarion]:
         "CLARION_MAX_PARTICIPANTS_PER_ROOM": "1000", "PYTHONUNBUFFERED": "1",
     }
     program = str(Path(sys.executable).with_name("clarion"))
-    async with server_process([program, "serve"], env=env, ready="Open ") as (pid, line, output):
-        port = int(re.findall(r":(\d+)", line)[-1])
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector) as http:
-            yield Clarion(pid, port, secret, http, whip=whip)
+    with tempfile.TemporaryDirectory() as data:
+        env["CLARION_DATA_DIR"] = data
+        async with server_process([program, "serve"], env=env, ready="Open ") as (pid, line, output):
+            port = int(re.findall(r":(\d+)", line)[-1])
+            connector = aiohttp.TCPConnector(limit=0)
+            async with aiohttp.ClientSession(connector=connector) as http:
+                yield Clarion(pid, port, secret, http, whip=whip)
     faults = [line for line in output if "Traceback" in line or '"level": "error"' in line]
     if faults:
         raise RuntimeError("the service logged errors:\n" + "".join(output))
