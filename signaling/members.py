@@ -292,9 +292,9 @@ class Member:
             protocol.SlotQuality(mid=each.mid, paused=each.paused, limit=each.limit) for each in qualities
         )))
 
-    def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
+    def encodings_wanted(self, mid: str, rids: tuple[str, ...], *, instead: bool) -> None:
         """Other simulcast encodings of m-line `mid` of this member are of use to anybody."""
-        self.emit(protocol.Encodings(mid=mid, rids=rids))
+        self.emit(protocol.Encodings(mid=mid, rids=rids, instead=instead))
 
     def codecs_changed(self, codecs: tuple[str, ...]) -> None:
         """Everybody in the room can decode these codecs of video."""

@@ -137,7 +137,7 @@ class Listening:
     def qualities_changed(self, qualities: tuple[Quality, ...]) -> None:
         """There is no video."""
 
-    def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
+    def encodings_wanted(self, mid: str, rids: tuple[str, ...], *, instead: bool) -> None:
         """Nor here."""
 
     def slots_changed(self, slots: tuple[SlotView, ...]) -> None:

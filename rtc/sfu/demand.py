@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rtc.repair.sizes import Sending, Size, Sizes
 
@@ -13,6 +14,9 @@ STALLED_SECONDS = 0.6
 
 PATIENCE_SECONDS = 4.0
 """An encoding that is asked for and does not come within this time is one that the publisher's uplink cannot carry."""
+
+WIDER = 1.5
+"""One that never came is not asked for again until the path carries so many times what it did then, or others come."""
 
 UNUSED_SECONDS = 5.0
 """The publisher goes on with an encoding that nobody receives for so long: listeners come and go.
@@ -28,6 +32,15 @@ UNUSED_LOWEST_SECONDS = 30.0
 """The lowest goes on for this long when nobody receives any: with it a newcomer begins."""
 
 
+class _Circumstances(NamedTuple):
+    """What decides which encodings a publisher can send."""
+
+    heights: tuple[int, ...]
+    """Of those that came."""
+    uplink: int
+    """bit/s; 0 while not known."""
+
+
 class Demand:
     """Which encodings of one publication are needed, so that its publisher can leave out the others."""
 
@@ -35,9 +48,16 @@ class Demand:
         self._needed = dict.fromkeys(encodings, now)
         self._asked: dict[Source, float] = dict.fromkeys(encodings, now)
         self._chosen: dict[Source, float] = {}
+        self._missed: dict[Source, _Circumstances] = {}
+        """What was asked for and never came, and how it was then."""
         self._sizes = Sizes()
         self.sent = set(encodings)
         """What the publisher was last asked to send."""
+
+    @property
+    def instead(self) -> bool:
+        """Whether that is sent in place of all that is wanted, which its path does not carry now."""
+        return self._sizes.instead
 
     def need(self, source: Source, *, now: float) -> None:
         """Somebody is to receive it now."""
@@ -62,6 +82,7 @@ class Demand:
                 self._asked.setdefault(source, now)
             else:
                 self._asked.pop(source, None)
+        self._note_missing(uplink, now)
         self.sent = needed
         return tuple(source.rid for source in self._needed if source in needed)
 
@@ -80,10 +101,27 @@ class Demand:
                 found.add(source)
         return found
 
+    def _note_missing(self, uplink: int | None, now: float) -> None:
+        """See what never came though it was asked for: a camera may give no picture for so many sizes."""
+        present = _Circumstances(
+            tuple(source.height for source in self._needed if source.packets), 0 if uplink is None else uplink
+        )
+        for source, asked in list(self._asked.items()):
+            if source not in self._missed and not source.packets and now - asked >= PATIENCE_SECONDS:
+                self._missed[source] = present
+        if self._sizes.sending is not Sending.ALL:
+            return  # heights change as a picture is made to fit
+        for source, then in list(self._missed.items()):
+            if source.packets or present.heights != then.heights or present.uplink > WIDER * then.uplink:
+                del self._missed[source]
+                self._asked.pop(source, None)
+
     def can_come(self, source: Source, *, now: float) -> bool:
         """Whether an encoding comes, or may still come when asked for."""
         if is_live(source, now=now):
             return True
+        if source in self._missed:
+            return False
         asked = self._asked.get(source)
         return asked is None or now - asked < PATIENCE_SECONDS
 

@@ -20,8 +20,8 @@ class Publication:
     """Its simulcast encodings in the order of the offer; mostly one."""
     demand: Demand
     muted: bool = False
-    told: tuple[str, ...] | None = None
-    """RIDs that its publisher was last told are wanted; None before the first time."""
+    told: tuple[tuple[str, ...], bool] | None = None
+    """RIDs that its publisher was last told are wanted, and whether in place of all; None before the first time."""
 
     @property
     def source(self) -> Source:

@@ -50,8 +50,11 @@ class PeerEvents(Protocol):
     def qualities_changed(self, qualities: tuple[Quality, ...]) -> None:
         """What the peer's video slots show of what they could; slots that carry nothing visible are left out."""
 
-    def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
-        """Of the simulcast encodings that the peer sends on m-line `mid`, these are of use to anybody."""
+    def encodings_wanted(self, mid: str, rids: tuple[str, ...], *, instead: bool) -> None:
+        """Of the simulcast encodings that the peer sends on m-line `mid`, these are of use to anybody.
+
+        `instead`: in place of all, for which its path has no room now; they may take what all would.
+        """
 
     def codecs_changed(self, codecs: tuple[str, ...]) -> None:
         """Of the codecs of video, everybody here can decode these, by their names in SDP."""
@@ -332,12 +335,13 @@ class Room:
 
     def _ask(self, publication: Publication, now: float) -> None:
         """Tell a publisher which encodings anybody needs."""
-        wanted = publication.demand.wanted(uplink=self.peers[publication.peer_id].uplink_bitrate, now=now)
-        if wanted != publication.told:
-            publication.told = wanted
+        demand, publisher = publication.demand, self.peers[publication.peer_id]
+        rids = demand.wanted(uplink=publisher.uplink_bitrate, now=now)
+        if (rids, demand.instead) != publication.told:
+            publication.told = rids, demand.instead
             for source in publication.encodings:
-                source.unwanted = source not in publication.demand.sent
-            self.peers[publication.peer_id].events.encodings_wanted(publication.mid, wanted)
+                source.unwanted = source not in demand.sent
+            publisher.events.encodings_wanted(publication.mid, rids, instead=demand.instead)
 
     def _ranked(self) -> dict[str, list[Publication]]:
         """Publications of each kind, those first that everybody should have: not muted, and latest heard."""

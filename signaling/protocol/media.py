@@ -98,6 +98,8 @@ class Encodings(Event, tag="encodings"):
 
     mid: str
     rids: tuple[str, ...]
+    instead: bool = False
+    """In place of all, for which the publisher's path has no room now: they may take what all would."""
 
 
 class Codecs(Event, tag="codecs"):

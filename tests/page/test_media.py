@@ -57,6 +57,29 @@ def test_a_muted_microphone_sends_silence_at_once(join: OpenPage) -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "rids"), [((640, 480), ["q", "h"]), ((1280, 720), ["q", "h", "f"]), ((320, 240), ["q"])]
+)
+def test_what_stands_in_for_all_sizes_may_take_what_all_would(
+    open_page: OpenPage, size: tuple[int, int], rids: list[str]
+) -> None:
+    """A browser probes when that changes, and on a narrow path keeps to what it finds for ten seconds after."""
+    width, height = size
+    found = open_page().evaluate(
+        """async ([width, height, all]) => {
+            const {layersOf} = await import("/static/js/simulcast.js");
+            const total = (...args) => layersOf({width, height}, ...args).filter(({active}) => active)
+                .reduce((sum, {maxBitrate}) => sum + maxBitrate, 0);
+            const sets = [new Set(all), ...all.map((rid) => new Set([rid]))];
+            return sets.map((rids) => [total(rids), total(rids, 1, true)]);
+        }""",
+        [width, height, rids],
+    )
+    every = found[0][0]
+    assert [instead for _, instead in found[1:]] == [every] * len(rids)
+    assert sum(alone for alone, _ in found[1:]) == every
+
+
+@pytest.mark.parametrize(
     ("looks", "factors"),
     [
         ([(1000, 0), (2000, 50)], [1, 1]),

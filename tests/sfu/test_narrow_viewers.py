@@ -26,6 +26,8 @@ class Course:
     begin: float
     frames: list[tuple[float, int]]
     viewer: Participant
+    asked: list[tuple[float, tuple[str, ...]]]
+    """When the camera was asked for which encodings."""
 
     def longest_gap(self, since: float, until: float) -> float:
         """Seconds for which a picture stood."""
@@ -44,7 +46,7 @@ class Course:
         return bits / (end - begin)
 
 
-async def narrowing(narrow: float, *, uplink: bool) -> Course:
+async def narrowing(narrow: float, *, uplink: bool, from_the_start: bool = False) -> Course:
     """A camera and a viewer; the link of one of them narrows to this many bit/s, and widens again."""
     async with network() as net:
         camera = Camera(net, "camera", publish=("video",), audio_slots=0, rids=("q", "h", "f"))
@@ -59,7 +61,7 @@ async def narrowing(narrow: float, *, uplink: bool) -> Course:
             else:
                 viewer.narrow(down=profile)
 
-        set_link(WIDE)
+        set_link(narrow if from_the_start else WIDE)
         begin = viewer.now
         filming = asyncio.create_task(camera.film_encodings(28))
         await asyncio.sleep(10)
@@ -67,7 +69,7 @@ async def narrowing(narrow: float, *, uplink: bool) -> Course:
         await asyncio.sleep(10)
         set_link(WIDE)
         await filming
-        return Course(begin, shown(viewer.heard["0"]), viewer)
+        return Course(begin, shown(viewer.heard["0"]), viewer, camera.asked)
 
 
 @pytest.mark.parametrize("narrow", [300_000, 1_000_000])
@@ -94,5 +96,25 @@ def test_a_camera_whose_uplink_narrows_is_seen_without_a_freeze_and_in_full_soon
         assert course.longest_gap(20, 28) <= 0.5
         assert course.count(12, 20) >= 8 * 20
         assert course.rate(26, 28) >= FULL * full, "six seconds after"
+
+    simulate(scenario, rtt=RTT)
+
+
+def test_a_call_that_begins_on_a_narrow_uplink_shows_one_fluent_picture_and_all_of_it_soon_after_it_widens() -> None:
+    async def scenario() -> None:
+        course = await narrowing(250_000, uplink=True, from_the_start=True)
+        assert course.longest_gap(4, 20) <= 0.5
+        assert course.rate(4, 20) >= 0.8 * 250_000
+        assert course.rate(26, 28) >= FULL * 1_500_000, "six seconds after"
+
+    simulate(scenario, rtt=RTT)
+
+
+def test_a_size_that_a_camera_does_not_give_is_not_asked_for_again_and_again() -> None:
+    async def scenario() -> None:
+        course = await narrowing(WIDE, uplink=True)
+        changes = [rids for _, rids in course.asked]
+        assert changes[-1] == ("h",)
+        assert sum("f" in rids and "f" not in before for before, rids in pairwise(changes)) <= 1
 
     simulate(scenario, rtt=RTT)

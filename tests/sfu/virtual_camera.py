@@ -6,9 +6,11 @@ import asyncio
 import random
 import struct
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from narrow_room import Participant
+from virtual_control import OwnEstimate
 from virtual_media import Heard, Track
 
 FRAME_SECONDS = 1 / 30
@@ -52,14 +54,25 @@ def frame_of(packet: Heard) -> Frame | None:
 
 
 class Camera(Participant):
-    """Two sizes in three temporal layers; encoders are set anew with key frames, and obey the server's estimate.
+    """Two sizes in three temporal layers; encoders are set anew with key frames, and obey the lower of two estimates.
 
     A third size, for which the picture is too small, is offered and never sent.
     """
 
+    _most = MOST
     _anew = True
     _scaled = False
     _short_since: float | None = None
+
+    @cached_property
+    def asked(self) -> list[tuple[float, tuple[str, ...]]]:
+        """When it was asked for which encodings."""
+        return []
+
+    @cached_property
+    def own(self) -> OwnEstimate:
+        """What its browser thinks of its path."""
+        return OwnEstimate()
 
     def _scale(self, encodings: Sequence[Track], rates: Sequence[float], *, anew: bool = False) -> None:
         """Make the large one smaller, or large again."""
@@ -76,26 +89,31 @@ class Camera(Participant):
 
     def _sizes(self, encodings: Sequence[Track]) -> list[float]:
         """bit/s of each encoding: the smallest first, a larger one with what is left if that is enough for it."""
-        again = min(self._resent_bits, self.remb / 2)
-        left = self.remb - again
+        allowed = self.own.allow(self.remb)
+        left = allowed - min(self._resent_bits, allowed / 2)
         rates = []
         for place, one in enumerate(encodings):
-            rate = min(left, MOST[place]) if one.active and left >= LEAST[place] else 0.0
+            rate = min(left, self._most[place]) if one.active and left >= LEAST[place] else 0.0
             rates.append(rate)
             left -= rate
         return rates
 
-    def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
-        self.wanted_encodings = rids
-        asyncio.get_running_loop().call_later(self.net.rtt / 2 + NOTICE_SECONDS, self._set_encodings, mid, rids)
+    def encodings_wanted(self, mid: str, rids: tuple[str, ...], *, instead: bool) -> None:
+        self.asked.append((self.now, rids))
+        asyncio.get_running_loop().call_later(
+            self.net.rtt / 2 + NOTICE_SECONDS, self._set_encodings, mid, rids, instead
+        )
 
-    def _set_encodings(self, mid: str, rids: tuple[str, ...]) -> None:
+    def _set_encodings(self, mid: str, rids: tuple[str, ...], instead: bool) -> None:
         for track in self.tracks[: len(LINES)]:
             if track.mid == mid and track.active != (track.rid in rids):
                 track.active = track.rid in rids
                 for each in self.tracks:
                     each.wants_keyframe |= each.mid == mid
                 self._anew = True
+        self._most = (sum(MOST), sum(MOST)) if instead else MOST
+        most = sum(most for track, most in zip(self.tracks, self._most, strict=False) if track.active)
+        self.own.allocate(most, told=self.remb, now=self.now)
 
     async def film_encodings(self, seconds: float, *, mid: str = "0") -> None:
         """Send 30 frames a second in each active encoding."""
@@ -103,8 +121,13 @@ class Camera(Participant):
         dice, end = random.Random(self.name), self.now + seconds
         owed = [0.0] * len(encodings)
         references: list[dict[int, int]] = [{} for _ in encodings]
+        self.own.allocate(sum(MOST), told=self.remb, now=self.now)
+        before, counted = self.now, len(self.bits_sent)
         while self.now < end:
             began = self.now
+            sent = sum(bits for _, bits in self.bits_sent[counted:])
+            self.own.advance(sent, told=self.remb, elapsed=began - before, now=began)
+            before, counted = began, len(self.bits_sent)
             self._resent_bits *= 1 - FRAME_SECONDS
             rates = self._sizes(encodings)
             self._scale(encodings, rates, anew=self._anew)

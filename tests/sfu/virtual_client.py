@@ -96,7 +96,7 @@ class Client(Endpoint):
     def qualities_changed(self, qualities: tuple[Quality, ...]) -> None:
         self.qualities.append((self.now, qualities))
 
-    def encodings_wanted(self, mid: str, rids: tuple[str, ...]) -> None:
+    def encodings_wanted(self, mid: str, rids: tuple[str, ...], *, instead: bool) -> None:
         self.wanted_encodings = rids
         for track in self.tracks:
             if track.mid == mid and self.obeys:

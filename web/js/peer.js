@@ -102,7 +102,7 @@ export class Peer {
   /** What the server wants sent. @param {import("./types.js").RoomEvent} event */
   apply(event) {
     if (event.type === "encodings" && event.mid === this.mid("camera")) {
-      this.simulcast.ask(event.rids, this.#sending.get("camera")?.sender);
+      this.simulcast.ask(event.rids, event.instead ?? false, this.#sending.get("camera")?.sender);
     }
     if (event.type === "codecs") this.simulcast.useCodecs(event.codecs, this.#sending.get("screen")?.sender);
   }

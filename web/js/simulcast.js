@@ -46,16 +46,20 @@ function bitrateOf(lines) {
  * @param {{width?: number, height?: number}} size  of the track, absent where the browser does not know it yet
  * @param {ReadonlySet<string> | null} wanted  what is of use to anybody; null: all
  * @param {number} room  how many times the rate of the pictures themselves they may take, for what is sent again
+ * @param {boolean} instead  whether what is of use stands in for all, and may take as much: a browser that is to send
+ *   more than before probes its path, and when that is narrow takes what it finds for the most it carries
  * @returns {{rid: string, active: boolean, scaleResolutionDownBy: number, maxBitrate: number}[]}
  */
-export function layersOf({ width = 0, height = 0 }, wanted, room = 1) {
+export function layersOf({ width = 0, height = 0 }, wanted, room = 1, instead = false) {
   const pixels = width * height;
   const count = pixels >= PIXELS_FOR_THREE ? 3 : pixels >= PIXELS_FOR_TWO ? 2 : 1;
   const lines = Math.min(width, height) || 720;
+  const scales = RIDS.map((_, place) => (place < count ? 2 ** (count - 1 - place) : 1));
+  const all = scales.slice(0, count).reduce((sum, scale) => sum + bitrateOf(lines / scale), 0);
   return RIDS.map((rid, place) => {
-    const scale = place < count ? 2 ** (count - 1 - place) : 1;
     const active = place < count && (wanted === null || wanted.has(rid));
-    return { rid, active, scaleResolutionDownBy: scale, maxBitrate: room * bitrateOf(lines / scale) };
+    const most = instead ? all : bitrateOf(lines / scales[place]);
+    return { rid, active, scaleResolutionDownBy: scales[place], maxBitrate: room * most };
   });
 }
 
@@ -92,6 +96,7 @@ export class RepairRoom {
 
 export class Simulcast {
   /** @type {Set<string> | null} */ #wanted = null;
+  #instead = false;
   /** @type {Promise<unknown>} */ #fitting = Promise.resolve();
   #room = new RepairRoom();
   /** @type {string[]} */ #codecs = [];
@@ -149,17 +154,18 @@ export class Simulcast {
 
   /** A new session: nobody has said what is of use. */
   forget() {
-    this.#wanted = null;
+    [this.#wanted, this.#instead] = [null, false];
     this.#codecs = [];
   }
 
   /**
    * The server says which encodings are of use to anybody.
    *
-   * @param {string[]} rids @param {RTCRtpSender | undefined} sender
+   * @param {string[]} rids @param {boolean} instead  of all, for which there is no room
+   * @param {RTCRtpSender | undefined} sender
    */
-  ask(rids, sender) {
-    this.#wanted = new Set(rids);
+  ask(rids, instead, sender) {
+    [this.#wanted, this.#instead] = [new Set(rids), instead];
     if (sender?.track) void this.fit(sender, sender.track);
   }
 
@@ -185,7 +191,7 @@ export class Simulcast {
 
   /** @param {MediaStreamTrack} track @returns {number} bits per second of the pictures that are of use */
   #base(track) {
-    const layers = layersOf(track.getSettings(), this.#wanted).filter(({ active }) => active);
+    const layers = layersOf(track.getSettings(), this.#wanted, 1, this.#instead).filter(({ active }) => active);
     return layers.reduce((sum, { maxBitrate }) => sum + maxBitrate, 0) || 1;
   }
 
@@ -197,7 +203,7 @@ export class Simulcast {
   fit(sender, track) {
     this.#fitting = this.#fitting.then(async () => {
       const parameters = sender.getParameters();
-      const layers = layersOf(track.getSettings(), this.#wanted, this.#room.factor);
+      const layers = layersOf(track.getSettings(), this.#wanted, this.#room.factor, this.#instead);
       let changed = false;
       for (const [place, encoding] of parameters.encodings.entries()) {
         const { rid: _, ...wish } = layers[place];

@@ -44,7 +44,7 @@
  * @typedef {{type: "message", seq: number, message: ChatMessage}} MessageSent
  * @typedef {{mid: string, paused?: boolean, limit?: "bandwidth" | "source"}} SlotQuality
  * @typedef {{type: "quality", seq: number, slots: SlotQuality[]}} Quality
- * @typedef {{type: "encodings", seq: number, mid: string, rids: string[]}} Encodings
+ * @typedef {{type: "encodings", seq: number, mid: string, rids: string[], instead?: boolean}} Encodings
  * @typedef {{type: "codecs", seq: number, codecs: string[]}} Codecs
  * @typedef {{type: "waiting", seq: number}} Waiting
  * @typedef {{type: "lobby", seq: number, waiters: Waiter[]}} LobbyChanged
