@@ -28,11 +28,15 @@ COMMAND_BURST = 200.0
 log = structlog.get_logger()
 
 
+COMING_AND_GOING = (protocol.ParticipantJoined, protocol.ParticipantLeft, protocol.ParticipantChanged)
+"""Events that each person in a large room would cause a hundred of."""
+
+
 class Connection(Protocol):
     """What carries a session at the moment."""
 
-    def wake(self) -> None:
-        """There is something new in the log."""
+    def wake(self, *, urgent: bool) -> None:
+        """There is something new in the log; what is not urgent may wait a moment for more of it."""
 
     def send_now(self, event: protocol.Event) -> None:
         """Send an event that is not kept."""
@@ -118,7 +122,7 @@ class Session:
             return
         self._metrics.messages_out[type(event)] += 1
         if self.connection:
-            self.connection.wake()
+            self.connection.wake(urgent=not isinstance(event, COMING_AND_GOING))
 
     def acknowledge(self, seq: int) -> None:
         """The client has all events up to `seq`. Raises ValueError for one that was never sent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import random
 from collections.abc import Awaitable
 from math import ceil
 
@@ -31,6 +32,8 @@ FINISH_SECONDS = 5.0
 """How long a connection that is being closed may take to accept what is left to send."""
 MAX_UNSENT_EVENTS = 500
 """Events that may wait for a slow reader before its connection is closed; half of what a session keeps."""
+GATHER_SECONDS = 0.5
+"""At most, between two writings for events that are not urgent: they come in crowds, and writing costs the most."""
 MAX_MOMENTARY_EVENTS = 32
 """Events outside the log that may wait for a slow reader; older ones give way."""
 MAX_BAD_MESSAGES = 10
@@ -114,6 +117,10 @@ class Connection:
         self._ping_is_due = False
         self._writer: asyncio.Task[None] | None = None
         """There while there is something to write: idle connections are the most."""
+        self._gathered_at = 0.0
+        """When what is not urgent was written last, or will be."""
+        self._later: asyncio.TimerHandle | None = None
+        """There while what is not urgent waits."""
         self._context = contextvars.copy_context()
         """For the log, whoever makes the writer write."""
         self._loop = asyncio.get_running_loop()
@@ -143,6 +150,7 @@ class Connection:
         finally:
             # First, because this task may be cancelled while it waits.
             self._sessions.detach(session, self)
+            self._wait_no_longer()
             if (writer := self._writer) is not None:
                 if self._reason is None:
                     writer.cancel()
@@ -166,14 +174,23 @@ class Connection:
 
     # --- called by the session ----------------------------------------------------------------------------
 
-    def wake(self) -> None:
+    def wake(self, *, urgent: bool) -> None:
         """There is something new in the log; a reader that is too far behind loses the connection."""
         session = self._session
         assert session is not None  # noqa: S101 - only a session that was attached calls
         unsent = session.log.last_seq - max(self._sent_seq, self._backlog_seq)
         if unsent > MAX_UNSENT_EVENTS:
             self._abort("reads too slowly")
-        self._write_soon()
+        if urgent:
+            self._write_soon()
+        elif self._later is None:
+            now = self._loop.time()
+            spread = random.uniform(0.5, 1)  # noqa: S311 - so that not all connections write in one turn of the loop
+            self._gathered_at = max(now, self._gathered_at + GATHER_SECONDS * spread)
+            if self._gathered_at > now:
+                self._later = self._loop.call_at(self._gathered_at, self._write_soon)
+            else:
+                self._write_soon()
 
     def send_now(self, event: protocol.Event) -> None:
         """Send an event that is not kept."""
@@ -327,8 +344,14 @@ class Connection:
     # --- writing ------------------------------------------------------------------------------------------
 
     def _write_soon(self) -> None:
+        self._wait_no_longer()
         if self._writer is None and not self._aborted:
             self._writer = self._loop.create_task(self._write(), name="websocket writer", context=self._context)
+
+    def _wait_no_longer(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
 
     async def _write(self) -> None:
         """Send all there is; if the connection is to be closed, close it."""

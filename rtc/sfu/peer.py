@@ -159,6 +159,7 @@ class Peer:
         elif (offer.ufrag, offer.pwd) != (link.ice.remote_ufrag, link.ice.remote_pwd):
             link.restart_ice(offer.ufrag, offer.pwd)
         media = self._agree(offer, refused, one_stream=whole)
+        withdrawn = self._room.withdraw_lost(self)
         self._version += 1
         answer = Answer(
             session_id=self._session_id,
@@ -174,7 +175,7 @@ class Peer:
         if link.state == "new":
             link.begin(offer, now=self._port.now())
         link.open_channels(offer)
-        self._room.assign_all()
+        self._refill(everybody=withdrawn)
         self._room.tell_codecs()
         return answer.serialize()
 
@@ -236,9 +237,7 @@ class Peer:
         """
         self.can_publish, self.can_subscribe = can_publish, can_subscribe
         self._room.channels.allow(self.id, can_publish_data)
-        if not can_publish:
-            self._room.withdraw(self)
-        self._room.assign_all()
+        self._refill(everybody=not can_publish and self._room.withdraw(self))
         self._room.tell_codecs()
 
     def receive_srtp(self, inbox: Inbox, i: int, source: bytes, *, now: float) -> None:
@@ -441,8 +440,14 @@ class Peer:
             _add_source(self._past, source)
         for ssrc in self._intake.ssrcs:
             self._port.register_ssrc(ssrc, self)
-        self._room.withdraw_lost(self)
         return tuple(answered)
+
+    def _refill(self, *, everybody: bool) -> None:
+        """Fill this peer's slots anew, or those of `everybody`: what nobody else hears of costs nobody else."""
+        if everybody:
+            self._room.assign_all()
+        else:
+            self._room.fill(self)
 
     def _slot_for(self, offered: OfferedMedia) -> Slot | None:
         if offered.kind == "application":

@@ -126,25 +126,26 @@ class Room:
                 self.look_after(source)
         self.assign_all()
 
-    def withdraw(self, peer: Peer) -> None:
-        """Withdraw all that a peer publishes; the slots are filled anew by whoever calls."""
-        for publication in [p for p in self.publications.values() if p.peer_id == peer.id]:
-            self._withdraw(publication)
+    def withdraw(self, peer: Peer) -> bool:
+        """Withdraw all that a peer publishes; whether that was anything: then everybody's slots are to be filled."""
+        return self._withdraw_all([p for p in self.publications.values() if p.peer_id == peer.id])
 
-    def withdraw_lost(self, peer: Peer) -> None:
-        """Withdraw what a peer published on m-lines that its latest offer no longer sends on."""
-        for publication in [p for p in self.publications.values() if p.peer_id == peer.id]:
-            if any(source not in peer.sources for source in publication.encodings):
-                self._withdraw(publication)
+    def withdraw_lost(self, peer: Peer) -> bool:
+        """The same for what a peer published on m-lines that its latest offer no longer sends on."""
+        return self._withdraw_all([
+            publication for publication in self.publications.values()
+            if publication.peer_id == peer.id
+            and any(source not in peer.sources for source in publication.encodings)
+        ])
 
     def remove(self, peer: Peer) -> None:
         """Take a peer and all that it publishes out of the room."""
         if self.peers.pop(peer.id, None) is None:
             return
         self.agenda.remove(peer)
-        self.withdraw(peer)
+        if self.withdraw(peer):
+            self.assign_all()
         self.channels.remove(peer.id)
-        self.assign_all()
         self.tell_codecs()
 
     def forward(self, received: Received, *, now: float) -> None:
@@ -180,9 +181,13 @@ class Room:
             self._assign(peer, ranked)
 
     def assign(self, peer: Peer) -> None:
-        """Fill one listener's slots."""
-        self._assign(peer, self._ranked())
+        """Fill one listener's slots, and choose what it receives of what they carry."""
+        self.fill(peer)
         self._select(peer, self._port.now(), {})
+
+    def fill(self, peer: Peer) -> None:
+        """Fill one listener's slots: they are others than before, or others may fill them."""
+        self._assign(peer, self._ranked())
 
     def tell_codecs(self) -> None:
         """Tell all who can send video in which codecs everybody sees it; to be called when anybody's have changed."""
@@ -250,6 +255,11 @@ class Room:
         if order != self._order:
             self._order = order
             self.assign_all()
+
+    def _withdraw_all(self, publications: Sequence[Publication]) -> bool:
+        for publication in publications:
+            self._withdraw(publication)
+        return bool(publications)
 
     def _withdraw(self, publication: Publication) -> None:
         del self.publications[publication.id]

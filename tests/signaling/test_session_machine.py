@@ -35,7 +35,7 @@ T = TypeVar("T")
 class Connection:
     """Carries nothing by itself: the machine looks into the log."""
 
-    def wake(self) -> None:
+    def wake(self, *, urgent: bool) -> None:
         pass
 
     def send_now(self, event: protocol.Event) -> None:
