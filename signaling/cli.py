@@ -18,13 +18,9 @@ from rich.console import Console
 from rich.markup import escape as rich_escape
 from rich.text import Text
 
-from rtc.client.cli import join_command
-from signaling import config, governing, logs, tokens
-from signaling.app import create_app
+from signaling import config, governing, joining, logs, tokens
 from signaling.config import ConfigError, Settings
 from signaling.names import InvalidNameError, participant_name, room_name
-from signaling.server import Stop
-from signaling.server import serve as run_server
 
 HOUR = 3600.0
 EXIT_USAGE = 2
@@ -67,6 +63,9 @@ def serve(**flags: Any) -> None:
     logs.configure(json=not text, level=settings.log_level)
     if misspelt := config.unknown_variables(os.environ):
         log.warning("variables that are no settings are ignored", variables=misspelt)
+    from signaling.app import create_app  # noqa: PLC0415 - takes a second to load, and no other command needs it
+    from signaling.server import Stop  # noqa: PLC0415 - the same
+    from signaling.server import serve as run_server  # noqa: PLC0415 - the same
 
     def started(http_port: int, udp_port: int) -> None:
         spare_collections()
@@ -180,7 +179,7 @@ app.command(
     "and give --tls-cert and --tls-key or put a proxy with TLS in front: browsers give camera and microphone "
     "to https pages only. Every flag is also a variable, named at its end."
 )(serve)
-app.command("join")(join_command)
+app.command()(joining.join)
 app.command()(token)
 governing.add_to(app)
 

@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from rtc.sfu.node import discover_addresses
+from rtc.transport.interfaces import discover_addresses
 
 PREFIX = "CLARION_"
+API_PREFIX = "/api/v1"
+"""Path under which the REST API is."""
 MIN_SECRET_LENGTH = 32
 """Characters of a token secret: RFC 7518 section 3.2 asks for a key as long as the hash, 256 bits."""
 

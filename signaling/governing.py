@@ -10,14 +10,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 from urllib.parse import quote
 
-import aiohttp
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from signaling import config, tokens
-from signaling.api import PREFIX
-from signaling.config import ConfigError
+from signaling.config import API_PREFIX, ConfigError
 
 TOKEN_SECONDS = 60.0
 """How long the token lives that a command makes for itself."""
@@ -42,7 +40,7 @@ class Server:
             settings = config.load({})
         except ConfigError as error:
             fail(str(error))
-        self._url = (url or settings.url()).rstrip("/") + PREFIX
+        self._url = (url or settings.url()).rstrip("/") + API_PREFIX
         secret = settings.secret.get_secret_value()
         if not token and secret:
             token = tokens.issue_admin(secret, tokens.Admin("clarion"), ttl=TOKEN_SECONDS)
@@ -56,6 +54,8 @@ class Server:
         return [json.loads(line) for line in text.splitlines()] if path == "/audit" else json.loads(text or "null")
 
     async def _ask(self, method: str, path: str, body: object, query: dict[str, str | int], *, optional: bool) -> str:
+        import aiohttp  # noqa: PLC0415 - takes half a second, and most commands ask nothing
+
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         try:
             async with (
@@ -64,7 +64,7 @@ class Server:
             ):
                 text = await response.text()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            fail(f"the server at {self._url.removesuffix(PREFIX)} cannot be reached: {str(error) or 'no answer'}")
+            fail(f"the server at {self._url.removesuffix(API_PREFIX)} cannot be reached: {str(error) or 'no answer'}")
         if response.status == 404 and optional:
             return ""
         if response.status >= 400:

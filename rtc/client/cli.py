@@ -11,7 +11,7 @@ import dataclasses
 import json
 import signal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import typer
@@ -31,30 +31,18 @@ REFRESH_SECONDS = 0.5
 """How often the progress is drawn."""
 
 
-def join_command(
-    url: Annotated[str, typer.Argument(metavar="URL", help="Invite link, such as http://host:8080/r/ROOM")],
+def take_part(
+    url: str,
+    play: Path | None,
+    record: Path | None,
+    seconds: float | None,
     *,
-    play: Annotated[
-        Path | None, typer.Option("--play", metavar="FILE", help="Media file to play into the call.")
-    ] = None,
-    record: Annotated[
-        Path | None,
-        typer.Option("--record", metavar="FILE", help="Record the call: .mp4 .mkv .webm .ogg or .wav"),
-    ] = None,
-    seconds: Annotated[
-        float | None,
-        typer.Option(
-            "--seconds", metavar="N", min=0.1, help="Leave after so long; else at the file's end or Ctrl-C."
-        ),
-    ] = None,
-    name: Annotated[str, typer.Option("--name", help="Name that the others see.")] = "clarion join",
-    token: Annotated[
-        str, typer.Option("--token", envvar="CLARION_TOKEN", help="Token, where the server asks for one.")
-    ] = "",
-    loop: Annotated[bool, typer.Option("--loop/--once", help="Play the file again and again.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the statistics as one JSON object.")] = False,
+    name: str,
+    token: str,
+    loop: bool,
+    as_json: bool,
 ) -> None:
-    """Join a call: play a media file into it, record it, and print how well it went."""
+    """Hold a call as `clarion join` says; a problem ends the program. See `signaling.joining` for what each means."""
     console = Console(stderr=True)
     try:
         server, room, invited = parse_invite(url)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
-import ifaddr
 import structlog
 
 from rtc.transport.addresses import AddressTable
 from rtc.transport.aiortc_private import SharedCertificate
 from rtc.transport.batch import Inbox, Outbox
+from rtc.transport.interfaces import discover_addresses
 from rtc.transport.udp import UdpSocket, open_udp
 from rtc.wire.sdp import host_candidates
 
@@ -217,19 +216,3 @@ class Node:
         self._closing.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("closing a connection failed", exc_info=task.exception())
-
-
-def discover_addresses(host: str) -> tuple[str, ...]:
-    """Addresses under which clients can reach a socket bound to `host`, global ones first, loopback last."""
-    bound = ipaddress.ip_address(host)
-    if not bound.is_unspecified:
-        return (host,)
-    found = []
-    for adapter in ifaddr.get_adapters():
-        for entry in adapter.ips:
-            address = ipaddress.ip_address(entry.ip if isinstance(entry.ip, str) else entry.ip[0])
-            if address.is_link_local or (bound.version == 4 and address.version == 6):
-                continue
-            found.append(address)
-    found.sort(key=lambda address: (address.is_loopback, address.version))
-    return tuple(str(address) for address in dict.fromkeys(found))

@@ -7,18 +7,18 @@ from aiohttp import web
 from signaling.api import records, rooms
 from signaling.api.openapi import document
 from signaling.api.operation import Operation, route
+from signaling.config import API_PREFIX
 
 OPERATIONS: tuple[Operation, ...] = (*rooms.OPERATIONS, *records.OPERATIONS)
-PREFIX = "/api/v1"
 
 
 def setup(app: web.Application) -> None:
     """Add the routes."""
-    described = document(OPERATIONS, PREFIX)
+    described = document(OPERATIONS, API_PREFIX)
 
     async def openapi(_request: web.Request) -> web.Response:
         return web.json_response(described)
 
-    app.router.add_get(f"{PREFIX}/openapi.json", openapi)
+    app.router.add_get(f"{API_PREFIX}/openapi.json", openapi)
     for operation in OPERATIONS:
-        app.router.add_route(operation.method, PREFIX + operation.path, route(operation))
+        app.router.add_route(operation.method, API_PREFIX + operation.path, route(operation))

@@ -199,3 +199,9 @@ def test_the_command_prints_a_token_and_a_link_that_keeps_it_from_servers() -> N
     token, link = result.stdout.split()
     assert link == f"http://127.0.0.1:8080/r/%E4%BC%9A%E8%AE%AE#token={token}"
     assert token.count(".") == 2
+
+
+def test_a_command_that_takes_no_part_in_a_call_does_not_wait_for_media_to_load() -> None:
+    code = "import sys, signaling.cli; print([name for name in ('av', 'aiortc', 'aiohttp') if name in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
