@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -289,7 +290,7 @@ class Peer:
 
     def tick(self, now: float) -> float:
         """Periodic work (the room calls this when it is time); returns when there will be more."""
-        next_tick = now + WATCHER_SECONDS
+        next_tick = math.inf  # who has no connection is looked after once one begins (`_new_link`)
         if self._link is not None:
             next_tick = now
             self._link.tick(now)

@@ -315,3 +315,20 @@ def test_audio_and_video_of_one_publisher_are_mapped_to_the_same_clock() -> None
             assert moments[0] == pytest.approx(moments[1], abs=0.005)
 
     simulate(scenario)
+
+
+def test_who_has_a_place_but_no_connection_is_not_looked_after_until_it_comes() -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            absent = Client(net, "absent")
+            peer = net.room.join("expected", absent)
+            await asyncio.sleep(1)
+            assert net.room.agenda.due(now=asyncio.get_running_loop().time() + 3600) == []
+            assert peer.state == "new"
+            net.room.remove(peer)
+
+            speaker, listener = await net.join("speaker", publish=("audio",)), await net.join("listener", audio_slots=1)
+            await speaker.speak(1)
+            assert len(hears(listener, speaker.tracks[0])) == 50
+
+    simulate(scenario)
