@@ -33,12 +33,15 @@ class StreamClock:
         self._sender = sender
         self.rate = clock_rate
         """Hz."""
+        self.is_reported = False
+        """Whether a sender report has come, so that no packet is needed any more."""
         self._report: tuple[float, int] | None = None
         self._packet: tuple[float, int] | None = None
 
     def reset(self) -> None:
         """A new stream begins."""
         self._report = self._packet = None
+        self.is_reported = False
 
     def received(self, timestamp: int, *, now: float) -> None:
         """A packet with this timestamp arrived; serves until the first sender report."""
@@ -48,6 +51,7 @@ class StreamClock:
         """The sender says that it sampled `timestamp` at `sender_seconds` of its Unix time."""
         self._sender.sender_report(sender_seconds, now=now)
         self._report = (sender_seconds, timestamp)
+        self.is_reported = True
 
     def timestamp_at(self, now: float) -> int | None:
         """The stream's timestamp of this moment, 32 bit; None before anything arrived."""

@@ -27,7 +27,7 @@ MAX_MISSING = 512
 
 
 @dataclass(slots=True)
-class _Missing:
+class Missing:
     since: float
     next_request: float
     requests: int = 0
@@ -59,15 +59,16 @@ class NackGenerator:
         """Packets that no request brought in time, since the start."""
         self.recovered = 0
         """Packets that arrived after they had been asked for, since the start."""
-        self._missing: dict[int, _Missing] = {}
+        self.missing: dict[int, Missing] = {}
+        """What is known of each number that has not come; for others than this to look whether there are any."""
         self._highest: int | None = None
         self._answer_seconds = DEFAULT_RTT_SECONDS
 
     def __len__(self) -> int:
-        return len(self._missing)
+        return len(self.missing)
 
     def __contains__(self, sequence: int) -> bool:
-        return sequence in self._missing
+        return sequence in self.missing
 
     def received(self, sequence: int, *, now: float) -> bool:
         """Note that `sequence` arrived; True when it had been asked for, so that it is a repair."""
@@ -76,7 +77,7 @@ class NackGenerator:
             self._highest = sequence
             return False
         if sequence <= highest:
-            missing = self._missing.pop(sequence, None)
+            missing = self.missing.pop(sequence, None)
             if missing is None or not missing.requests:
                 return False
             self.recovered += 1
@@ -98,15 +99,15 @@ class NackGenerator:
         Each is asked for so many `requests` times in a round trip. Without `rtt`, the time that earlier requests took
         to be answered stands for it.
         """
-        if not self._missing:
+        if not self.missing:
             return []
         answer = max(MIN_INTERVAL_SECONDS, INTERVAL_RTTS * (self._answer_seconds if rtt is None else rtt))
-        expired = [number for number, missing in self._missing.items() if now - missing.since > self.deadline]
+        expired = [number for number, missing in self.missing.items() if now - missing.since > self.deadline]
         for number in expired:
-            del self._missing[number]
+            del self.missing[number]
         self.given_up += len(expired)
         wanted = []
-        for number, missing in self._missing.items():
+        for number, missing in self.missing.items():
             if now >= missing.next_request:
                 missing.requests += 1
                 missing.requested = now
@@ -116,20 +117,20 @@ class NackGenerator:
 
     def next_time(self) -> float | None:
         """When `due` next has something to say, or None when nothing is missing."""
-        if not self._missing:
+        if not self.missing:
             return None
-        return min(min(m.next_request, m.since + self.deadline) for m in self._missing.values())
+        return min(min(m.next_request, m.since + self.deadline) for m in self.missing.values())
 
     def reset(self) -> None:
         """Forget the stream: its numbering starts anew."""
-        self._missing.clear()
+        self.missing.clear()
         self._highest = None
 
     def _open_gap(self, first: int, end: int, now: float) -> None:
         start = max(first, end - MAX_MISSING)
         self.given_up += start - first
         for number in range(start, end):
-            self._missing[number] = _Missing(now, now + REORDERING_SECONDS)
-        while len(self._missing) > MAX_MISSING:
-            del self._missing[next(iter(self._missing))]
+            self.missing[number] = Missing(now, now + REORDERING_SECONDS)
+        while len(self.missing) > MAX_MISSING:
+            del self.missing[next(iter(self.missing))]
             self.given_up += 1

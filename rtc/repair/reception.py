@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rtc.wire.rtcp import ReportBlock
-from rtc.wire.sequence import Unwrapper
 
 MAX_LOST = 0x7FFFFF
 """Largest cumulative loss that 24 bits with a sign can say."""
@@ -21,7 +20,6 @@ class Reception:
         """Inter-arrival jitter in timestamp units."""
         self.fraction_lost = 0.0
         """Share lost between the last two reports, 0 to 1."""
-        self._unwrapper = Unwrapper()
         self._base: int | None = None
         self._highest = 0
         self._transit: float | None = None
@@ -32,11 +30,11 @@ class Reception:
 
     def received(self, sequence_number: int, timestamp: int, *, now: float, repaired: bool = False) -> None:
         """Note a packet; `now` in seconds."""
-        extended = self._unwrapper.unwrap(sequence_number)
+        ahead = (sequence_number - self._highest) & 0xFFFF
         if self._base is None:
-            self._base = self._highest = extended
-        elif extended > self._highest:
-            self._highest = extended
+            self._base = self._highest = sequence_number + 0x10000  # so that what came before it is not negative
+        elif ahead < 0x8000:
+            self._highest += ahead
         if repaired:
             return
         self.packets += 1

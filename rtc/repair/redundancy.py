@@ -252,29 +252,29 @@ class LossMeter:
 
     def __init__(self, *, window: int = WINDOW_PACKETS) -> None:
         self._window = window
-        self._arrived: deque[int] = deque()
-        self._seen: set[int] = set()
-        self._highest: int | None = None
+        self._highest = 0
+        self._seen = 0
+        """A bit for each of the last `window` numbers that arrived; the lowest is that of the highest number."""
 
     def received(self, sequence: int) -> None:
         """A packet with this extended number arrived by itself, neither repaired nor a second copy."""
-        if sequence in self._seen:
-            return
-        self._seen.add(sequence)
-        self._arrived.append(sequence)
-        if self._highest is None or sequence > self._highest:
+        ahead = sequence - self._highest
+        if ahead > 0:
+            seen = self._seen << min(ahead, self._window) if self._seen else 0
+            self._seen = (seen | 1) & ((1 << self._window) - 1)
             self._highest = sequence
-        while self._arrived and self._arrived[0] <= self._highest - self._window:
-            self._seen.discard(self._arrived.popleft())
+        elif -ahead < self._window:
+            self._seen |= 1 << -ahead
 
     def measure(self) -> tuple[float, float]:
         """Share lost, and mean packets lost in a row (1 when none), over the last `window` numbers."""
-        if len(self._seen) < 2:
+        seen = self._seen
+        arrived, numbers = seen.bit_count(), seen.bit_length()
+        if arrived < 2:
             return 0.0, 1.0
-        numbers = sorted(self._seen)
-        gaps = [after - before - 1 for before, after in pairwise(numbers) if after > before + 1]
-        lost = sum(gaps)
-        return lost / (numbers[-1] - numbers[0] + 1), lost / len(gaps) if gaps else 1.0
+        lost = numbers - arrived
+        gaps = (seen & ~(seen << 1)).bit_count() - 1  # each begins beyond a number that arrived
+        return lost / numbers, lost / gaps if gaps else 1.0
 
 
 class RedHistory:

@@ -212,7 +212,7 @@ class Delivery:
         end = start + count
         outbox, size = sender.outbox, placed.size
         group.write(outbox, start, placed)
-        outbox.destinations[start:end] = group.destinations
+        outbox.destination_view[start:end] = group.destination_view
         outbox.count = end
         later = (
             group.depart(outbox.rows[start:end], group.legs, repeat(size, count), now=now) if group.numbered else ()

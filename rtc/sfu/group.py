@@ -77,6 +77,7 @@ class Group:
         self.sessions = [session for leg in legs if (session := leg.slot.outlet.session) is not None]
         self.contexts = [session.context for session in self.sessions]
         self.destinations = np.array([leg.slot.outlet.destination for leg in legs], np.int32)
+        self.destination_view = self.destinations.data
         self.sequence_deltas = np.array([leg.segment.sequence_delta & 0xFFFF for leg in legs], np.uint16)
         self.timestamp_deltas = np.array([leg.timestamp_delta for leg in legs], np.uint32)
         self.picture_deltas = np.array([leg.segment.picture_delta & 0x7FFF for leg in legs], np.uint16)

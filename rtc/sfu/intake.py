@@ -137,7 +137,7 @@ class Intake:
             if any(media.formats.get(block.payload_type) != OPUS for block in (*redundant, primary)):
                 self._drops["red-foreign-block"] += 1
                 return []
-        if not source.use_ssrc(header.ssrc, now=now):
+        if header.ssrc != source.ssrc and not source.use_ssrc(header.ssrc, now=now):
             self._drops["rtp-former-ssrc"] += 1
             return []
         return source.receive(

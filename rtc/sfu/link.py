@@ -122,8 +122,7 @@ class Link:
         rx = self._rx
         if rx is None:
             return False
-        unprotect = rx.unprotect_rtcp if is_rtcp else rx.unprotect
-        if not unprotect(inbox.pointers[i], inbox.length_pointers[i]):
+        if not (rx.unprotect_rtcp if is_rtcp else rx.unprotect)(inbox.pointers[i], inbox.length_pointers[i]):
             return False
         if source == self.ice.selected:
             self.ice.last_heard = now

@@ -27,6 +27,8 @@ class Numbering:
         self.restarts = 0
         self.floor = 0
         """Lowest number that a packet may still have: that of the first since the last restart or skip."""
+        self.next = -1
+        """The 16-bit number of the packet that follows the newest one; -1 while that is not known."""
         self._wire = 0
         self._expected_leap: int | None = None
         self._leaping = False
@@ -35,14 +37,14 @@ class Numbering:
         """Number of the packet with this 16-bit sequence number; None when it is a stray and to be dropped."""
         if self.highest < 0:
             self.highest = self.floor = 1 << 16
-            self._wire = sequence_number
+            self._newest(sequence_number)
             return self.highest
         number = None if self._leaping else self.place_repair(sequence_number)
         if number is not None:
             self._expected_leap = None
             if number > self.highest:
                 self.highest = number
-                self._wire = sequence_number
+                self._newest(sequence_number)
             return number
         if not self._leaping:
             if -MAX_MISORDER <= distance16(self._wire, sequence_number) <= 0:
@@ -53,9 +55,17 @@ class Numbering:
         self.restarts += 1
         self.highest += 1
         self.floor = self.highest
-        self._wire = sequence_number
+        self._newest(sequence_number)
         self._expected_leap = None
         self._leaping = False
+        return self.highest
+
+    def follow(self) -> int:
+        """Number of the packet with the number `next`, which has come."""
+        self.highest += 1
+        self._expected_leap = None
+        self._wire = self.next
+        self.next = (self.next + 1) & 0xFFFF
         return self.highest
 
     def place_repair(self, sequence_number: int) -> int | None:
@@ -83,3 +93,8 @@ class Numbering:
     def leap(self) -> None:
         """The next packet comes from a new sender: it goes on at the next number whatever it says."""
         self._leaping = self.highest >= 0
+        self.next = -1
+
+    def _newest(self, sequence_number: int) -> None:
+        self._wire = sequence_number
+        self.next = (sequence_number + 1) & 0xFFFF

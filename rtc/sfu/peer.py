@@ -246,10 +246,10 @@ class Peer:
         row = inbox.rows[i]
         size = inbox.sizes[i]
         is_rtcp = size > 1 and 192 <= row[1] <= 223
-        if self._link is not None and self._link.awaits_keys and self._link.hold(bytes(row[:size]), source):
-            return
-        if self._link is None or not self._link.unprotect(inbox, i, source, is_rtcp=is_rtcp, now=now):
-            self._port.drops["srtcp-refused" if is_rtcp else "srtp-refused"] += 1
+        link = self._link
+        if link is None or not link.unprotect(inbox, i, source, is_rtcp=is_rtcp, now=now):
+            if link is None or not link.awaits_keys or not link.hold(bytes(row[:size]), source):
+                self._port.drops["srtcp-refused" if is_rtcp else "srtp-refused"] += 1
             return
         data = row[: inbox.lengths[i]]
         if is_rtcp:
@@ -263,7 +263,7 @@ class Peer:
         if received is None:
             return
         self._room.forward(received, now=now)
-        if len(received.source.nack) or received.source.needs_start:
+        if received.source.nack.missing or received.source.needs_start:
             self._port.repairs[received.source] = self
 
     def receive_stun(self, message: bytes, source: bytes, *, now: float) -> bool:

@@ -132,6 +132,8 @@ class Source:
         `redundant` are the frames before this one that it carries (RFC 2198): those that were lost come back.
         `descriptor` is its dependency descriptor, if it has one.
         """
+        if header.sequence_number == self._numbering.next and payload and not redundant:
+            return [self._follow(header, codec, payload, carried, descriptor, now)]
         before = self._numbering.highest
         number = self._numbering.place(header.sequence_number)
         if number is None:
@@ -212,7 +214,7 @@ class Source:
     @property
     def needs_start(self) -> bool:
         """Whether listeners of video wait for a key frame to begin with."""
-        return self.kind == "video" and self.fanout.has_newcomers
+        return bool(self.fanout.waiting) and self.kind == "video" and self.fanout.has_newcomers
 
     def wants_keyframe(self, *, now: float, rtt: float | None) -> bool:
         """Whether to send a PLI now."""
@@ -234,6 +236,32 @@ class Source:
         size = max(size, self.frames.size + (size - self.frames.size) * SIZE_SMOOTHING)
         self.frames = Frames(size, self._frame_ticks / self.clock_rate or self.frames.seconds)
         return self.protection.reported(*self.meter.measure(), now=now)
+
+    def _follow(
+        self, header: RtpHeader, codec: str, payload: bytes, carried: tuple[tuple[str, bytes], ...],
+        descriptor: bytes, now: float,
+    ) -> SourcePacket:
+        """Take the packet that follows the newest one: nearly all do, and little is to be done for them."""
+        number, timestamp = self._numbering.follow(), header.timestamp
+        self.nack.received(number, now=now)
+        if self.reception is not None:
+            self.reception.received(header.sequence_number, timestamp, now=now)
+        self.last_time = now
+        if not self.clock.is_reported:
+            self.clock.received(timestamp, now=now)
+        self.meter.received(number)
+        if timestamp != self._newest_timestamp:
+            if self.kind == "video":
+                self.rates.frame()
+            else:
+                self._measure_frame(timestamp)
+            self._newest_timestamp = timestamp
+        layering = None if self.kind == "audio" else self._layering(codec, payload, descriptor)
+        packet = SourcePacket(number, timestamp, header.marker, codec, payload, carried, layering)
+        self.history.put(number, packet)
+        self.packets += 1
+        self.octets += len(payload)
+        return packet
 
     def _measure_frame(self, timestamp: int) -> None:
         """Note the length of a frame, from two packets in a row."""

@@ -6,6 +6,7 @@ pylibsrtp's own calls copy each packet twice and make an object for it; here lib
 from __future__ import annotations
 
 import secrets
+from array import array
 from collections.abc import Sequence
 
 from pylibsrtp import ERRORS, Error, Policy, Session
@@ -111,7 +112,7 @@ def protect_equal(contexts: Sequence[CData], outbox: Outbox, start: int, size: i
     if size > outbox.row_size - PROTECT_OVERHEAD:
         outbox.lengths[start:end] = 0
         return len(contexts)
-    outbox.lengths[start:end] = size
+    outbox.length_view[start:end] = array("i", (size,)) * len(contexts)
     return _protect_all(contexts, outbox, start, end)
 
 

@@ -8,6 +8,7 @@ from rtc.wire.errors import WireError
 
 _H264_IDR, _H264_SPS, _H264_STAP_A, _H264_FU_A = 5, 7, 24, 28  # NAL unit types (RFC 6184 section 5.2)
 _AV1_SEQUENCE_HEADER = 1  # OBU type
+_VP8_LONGEST = 6  # bytes of a descriptor with all there can be
 _VP9_MAX_REFERENCES = 3  # P_DIFF bytes of one picture (RFC 9628 section 4.2)
 
 
@@ -33,28 +34,38 @@ class Vp8Descriptor(msgspec.Struct, gc=False):
     @classmethod
     def parse(cls, payload: bytes | memoryview) -> Vp8Descriptor:
         """Parse the start of an RTP payload. Raises WireError when it ends inside the descriptor."""
-        first = _byte(payload, 0)
+        # What is read beyond the end is found out at last: a check for each byte takes twice as long.
+        head = payload if len(payload) >= _VP8_LONGEST else bytes(payload) + bytes(_VP8_LONGEST)
+        first = head[0]
         # S with partition index 0: the first packet of the first partition
         descriptor = cls(first & 0x17 == 0x10, bool(first & 0x20))
         at = 1
         if first & 0x80:
-            present = _byte(payload, 1)
+            present = head[1]
             at = 2
             if present & 0x80:
                 descriptor.picture_id_offset = at
-                descriptor.picture_id, descriptor.picture_id_bits, at = _picture_id(payload, at)
+                picture_id = head[at]
+                if picture_id & 0x80:
+                    descriptor.picture_id, descriptor.picture_id_bits = (picture_id & 0x7F) << 8 | head[at + 1], 15
+                    at += 2
+                else:
+                    descriptor.picture_id, descriptor.picture_id_bits = picture_id, 7
+                    at += 1
             if present & 0x40:
                 descriptor.tl0picidx_offset = at
-                descriptor.tl0picidx = _byte(payload, at)
+                descriptor.tl0picidx = head[at]
                 at += 1
             if present & 0x30:
-                layers = _byte(payload, at)
+                layers = head[at]
                 at += 1
                 if present & 0x20:
                     descriptor.temporal_id = layers >> 6
                     descriptor.layer_sync = bool(layers & 0x20)
                 if present & 0x10:
                     descriptor.key_index = layers & 0x1F
+        if at > len(payload):
+            raise WireError("VP8 payload ends inside its descriptor")
         descriptor.payload_offset = at
         return descriptor
 
