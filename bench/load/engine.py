@@ -29,7 +29,8 @@ from .endpoint import Endpoint
 from .sdp import Kind
 from .track import Pace, Track, read_tag
 
-LOOK_SECONDS = 0.004  # between two rounds of receiving: nothing is timed by it, the kernel stamps the packets
+LOOK_SECONDS = 0.02  # between two rounds of receiving: nothing is timed by it, the kernel stamps the packets
+TAKE_ROWS = 32  # datagrams from which on they are looked at before more are taken, lest what is to be sent waits long
 REPORT_SECONDS = 1.0
 CONSENT_SECONDS = 5.0  # RFC 7675
 CHECK_EVERY = 509  # packets of a leg, one of which is decrypted
@@ -157,20 +158,28 @@ class Engine:
         self._measuring = measure
         end = begin + seconds
         look = begin
+        waiting: list[tuple[int, Seat]] = []
         while (now := time.time()) < end:
             wake = self._send_due(now)
-            if now >= look:
+            if now >= look and not waiting:
                 look = now + LOOK_SECONDS
-                self._receive()
-                self._housekeeping(now)
+                waiting = list(enumerate(self.seats))
+            if waiting:
+                # Little at a time: were all looked at before anything is sent, publishers would send all at once.
+                self._receive(waiting)
+                if not waiting:
+                    self._housekeeping(now)
+                continue
             pause = min(wake, look, end) - time.time()
             if pause > 0:
                 time.sleep(pause)
         ends = [track.sent for track in self._tracks]
         settled = time.time() + SETTLE_SECONDS
-        while time.time() < settled:
-            self._receive()
-            time.sleep(LOOK_SECONDS)
+        while time.time() < settled or waiting:
+            waiting = waiting or list(enumerate(self.seats))
+            self._receive(waiting)
+            if not waiting:
+                time.sleep(LOOK_SECONDS)
         expected = forwarded = 0
         for seat in self.seats:
             for ssrc, leg in seat.legs.items():
@@ -210,9 +219,11 @@ class Engine:
             if time.time() - before > UNSURE_SECONDS:
                 times[i] = np.nan
 
-    def _receive(self) -> None:
+    def _receive(self, waiting: list[tuple[int, Seat]]) -> None:
+        """Take what waits for the last of those who wait, and for more of them as long as it is not much."""
         arrivals = self._arrivals
-        for owner, seat in enumerate(list(self.seats)):
+        while waiting and arrivals.count < TAKE_ROWS:
+            owner, seat = waiting.pop()
             while arrivals.fill(seat.endpoint.socket.fileno(), owner):
                 if not arrivals.free:
                     self._take()

@@ -28,6 +28,8 @@ MAX_MISSING = 512
 
 @dataclass(slots=True)
 class Missing:
+    """A number that has not come."""
+
     since: float
     next_request: float
     requests: int = 0

@@ -51,7 +51,8 @@ class Intake:
         self._clock = SenderClock()
         self.copies = copies
         self._uplink = uplink
-        self._sends_video = False
+        self.sends_video = False
+        """Whether an m-line for video was agreed on."""
         self._drops = drops
 
     @property
@@ -63,7 +64,7 @@ class Intake:
         """Take over what the answer agreed on; returns the sources that end, since their m-lines are gone."""
         before, known = self.sources, self._streams
         self._media = {media.mid: media for media in agreed}
-        self._sends_video = any(media.kind == "video" for media in agreed)
+        self.sends_video = any(media.kind == "video" for media in agreed)
         self.sources = {}
         for media in agreed:
             cadence = KeyframeCadence()
@@ -149,7 +150,7 @@ class Intake:
     ) -> ReadExtensions:
         block = bytes(data[header.extension_offset : header.extension_offset + header.extension_length])
         if media.kind == "audio":
-            if self._sends_video and self._uplink is not None:
+            if self.sends_video and self._uplink is not None:
                 self._uplink.audio(len(data), now=now)
             # A voice has some hundred levels, and often nothing else that changes.
             key = header.extension_profile, block

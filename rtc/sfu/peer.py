@@ -41,8 +41,8 @@ MAX_ENCODINGS = 4
 """Simulcast encodings taken of one m-line; browsers send three at most."""
 
 WATCHER_SECONDS = 0.2
-"""How often a peer is looked after that sends nothing and watches. Who only listens, and loses nothing, need not be
-until its reports are due: they are a second apart, and its silence lasts seven."""
+"""How often a peer is looked after that sends no video and watches. Who only listens or speaks need not be until its
+reports or a look at its path are due: they are a second and half of one apart, and its silence lasts seven."""
 
 PROBED_PACKETS = 20
 """Packets of which probes are made: the newest, so that what was lost of them need not be asked for."""
@@ -302,8 +302,10 @@ class Peer:
                 self._judge_path(now)
                 if self._reports.is_calm:
                     next_tick = self._reports.next
-                elif self.watches_video and not self._intake.sources:
-                    next_tick = now + WATCHER_SECONDS
+                elif not self._intake.sends_video:
+                    next_tick = min(self._reports.next, self._next_judgement)
+                    if self.watches_video:
+                        next_tick = min(next_tick, now + WATCHER_SECONDS)
         return next_tick
 
     def _notice_narrow_uplink(self, now: float) -> None:

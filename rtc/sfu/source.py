@@ -133,7 +133,7 @@ class Source:
         `descriptor` is its dependency descriptor, if it has one.
         """
         if header.sequence_number == self._numbering.next and payload and not redundant:
-            return [self._follow(header, codec, payload, carried, descriptor, now)]
+            return [self._follow(header, codec, payload, carried, descriptor=descriptor, now=now)]
         before = self._numbering.highest
         number = self._numbering.place(header.sequence_number)
         if number is None:
@@ -239,7 +239,7 @@ class Source:
 
     def _follow(
         self, header: RtpHeader, codec: str, payload: bytes, carried: tuple[tuple[str, bytes], ...],
-        descriptor: bytes, now: float,
+        *, descriptor: bytes, now: float,
     ) -> SourcePacket:
         """Take the packet that follows the newest one: nearly all do, and little is to be done for them."""
         number, timestamp = self._numbering.follow(), header.timestamp

@@ -110,7 +110,8 @@ class BandwidthEstimator:
     def arrived(self, size: int, *, sent: float, arrived: float) -> None:
         """A packet of `size` bytes arrived; the two times are of any two clocks."""
         self.delay.packet(sent=sent, arrived=arrived)
-        self.delivered(size, now=arrived)
+        self._rate.received(size, now=arrived)
+        self.loss.delivered(size)
 
     def delivered(self, size: int, *, now: float) -> None:
         """A packet arrived of which nobody knows when it was sent."""

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from enum import Enum
 from math import sqrt
 
-from rtc.wire.sequence import Unwrapper
-
 WINDOW_SECONDS = 2.0
 """Loss is judged over this long."""
 
@@ -74,20 +72,18 @@ class GapCounter:
     """Counts what is missing in one run of 16-bit numbers."""
 
     def __init__(self) -> None:
-        self._sequences = Unwrapper()
         self._highest: int | None = None
         self._expected = self._lost = self._runs = 0
 
     def received(self, number: int) -> None:
         """The packet with this number came."""
-        extended = self._sequences.unwrap(number)
-        if self._highest is None or abs(extended - self._highest) > MAX_GAP:
-            self._highest = extended - 1
-        gap = extended - self._highest
+        gap = ((number - self._highest + 0x8000) & 0xFFFF) - 0x8000 if self._highest is not None else 1
+        if abs(gap) > MAX_GAP:
+            gap = 1
         if gap <= 0:
             self._lost -= 1
             return
-        self._highest = extended
+        self._highest = number
         self._expected += gap
         self._lost += gap - 1
         self._runs += gap > 1

@@ -23,12 +23,13 @@ class RateMeter:
 
     def received(self, octets: int, *, now: float) -> None:
         """A packet of this many octets arrived."""
-        if self._packets and now < self._packets[-1][0]:
-            now = self._packets[-1][0]
-        self._packets.append((now, octets))
+        packets = self._packets
+        if packets and now < packets[-1][0]:
+            now = packets[-1][0]
+        packets.append((now, octets))
         self._octets += octets
-        while self._packets[0][0] <= now - self.window or len(self._packets) > MAX_PACKETS:
-            self._octets -= self._packets.popleft()[1]
+        while packets[0][0] <= now - self.window or len(packets) > MAX_PACKETS:
+            self._octets -= packets.popleft()[1]
 
     def bitrate(self, *, now: float) -> float:
         """bit/s lately; 0 when nothing came for a whole window."""
