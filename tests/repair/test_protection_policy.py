@@ -18,6 +18,7 @@ from rtc.repair.redundancy import (
     MAX_FRAMES,
     MAX_PAYLOAD_BYTES,
     NONE,
+    WINDOW_PACKETS,
     Frames,
     LossMeter,
     Protection,
@@ -227,3 +228,17 @@ def test_frames_that_grow_take_redundancy_with_them_out_of_the_budget() -> None:
     controller.reported(0.8 ** controller.protection.copies, 1.0, now=1.0)
     depth, copies = controller.protection.depth, controller.protection.copies
     assert depth <= controller.frames.deepest(copies)
+
+
+@given(st.lists(st.sampled_from([-120, -50, -7, -1, 1, 1, 1, 1, 2, 3, 250])))
+def test_the_meter_finds_what_a_list_of_all_numbers_shows(steps: list[int]) -> None:
+    meter, highest, seen = LossMeter(), 1 << 16, set[int]()
+    for step in steps:
+        number = highest + step
+        highest = max(highest, number)
+        meter.received(number)
+        seen.add(number)
+    numbers = sorted(number for number in seen if number > max(seen) - WINDOW_PACKETS)
+    gaps = [after - before - 1 for before, after in pairwise(numbers) if after > before + 1]
+    if len(numbers) > 1:
+        assert meter.measure() == (sum(gaps) / (numbers[-1] - numbers[0] + 1), sum(gaps) / len(gaps) if gaps else 1.0)
