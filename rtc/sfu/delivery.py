@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import repeat
 from struct import Struct
@@ -26,6 +27,12 @@ MAX_GROUP = OUTBOX_ROWS
 MAX_RUN = 32
 """Packets written in one go: what the kernel is handed as one message (`MAX_SEGMENTS`)."""
 
+GAP_SECONDS = 0.25
+"""A packet goes out of turn this often, to those that are to say what they miss."""
+
+MEMORY_OF_GAPS = 8
+"""Packets remembered that went out of turn: 2 s."""
+
 OVERHEAD_BYTES = 28 + 16
 """IPv4, UDP and the tag of SRTP, beside the RTP packet."""
 
@@ -47,6 +54,9 @@ class Delivery:
         self._groups: list[Group] | None = []
         self._variants: dict[Variant, Redundancy] = {}
         self._waiting: list[SourcePacket] = []
+        self.withheld: deque[int] = deque(maxlen=MEMORY_OF_GAPS)
+        """Packets that went out of turn on purpose."""
+        self._next_gap = 0.0
         self._sender: Sender | None = None
         self._now = 0.0
 
@@ -75,12 +85,15 @@ class Delivery:
         if not waiting or sender is None:
             return
         self._waiting = []
-        if len(waiting) == 1:
-            self.send(waiting[0], sender, now=self._now)
-            return
+        makes_gap = self._now >= self._next_gap
         for group in self._groups or ():
             thinning = group.thinning
             kept = waiting if thinning is None else [one for one in waiting if thinning.keeps(one.sequence)]
+            if group.shows_gaps:
+                kept = self._out_of_turn(group, kept, makes_gap)
+            if len(kept) == 1:
+                self._write_all(group, kept[0], sender, now=self._now)
+                continue
             at_once = MAX_GROUP // len(group.legs)
             for at in range(0, len(kept), at_once):
                 self._write_run(group, kept[at : at + at_once], sender, now=self._now)
@@ -88,7 +101,27 @@ class Delivery:
     def change(self) -> None:
         """Legs come, go, or are to be sent something else from the next packet on."""
         self.settle()
+        for group in self._groups or ():
+            if group.withheld is not None and self._sender is not None:
+                self._write_all(group, group.withheld, self._sender, now=self._now)
         self._groups = None
+
+    def keep_turn(self, *, now: float) -> None:
+        """Nothing goes out of turn for now."""
+        self._next_gap = now + GAP_SECONDS
+
+    def _out_of_turn(self, group: Group, packets: list[SourcePacket], makes_gap: bool) -> list[SourcePacket]:
+        """The order in which a group is sent these packets, which may leave one to the end, or to the next time."""
+        if group.withheld is not None and packets:
+            packets, group.withheld = [*packets, group.withheld], None
+        elif makes_gap and packets:
+            self._next_gap = self._now + GAP_SECONDS
+            if packets[0].sequence not in self.withheld:
+                self.withheld.append(packets[0].sequence)
+            packets = [*packets[1:], packets[0]]
+            if len(packets) == 1:
+                packets, group.withheld = [], packets[0]
+        return packets
 
     def restart(self) -> None:
         """The source will use numbers again that were made up for it."""
@@ -178,7 +211,7 @@ class Delivery:
         return packet.sequence + segment.sequence_delta - shift, payload, marker
 
     def _regroup(self) -> None:
-        by_treatment: dict[tuple[Layout, OwnExtensions, Variant, Protection, Level], list[Leg]] = {}
+        by_treatment: dict[tuple[Layout, OwnExtensions, Variant, Protection, Level, bool], list[Leg]] = {}
         for leg in self._legs.values():
             if not leg.slot.outlet.open:
                 continue
@@ -187,11 +220,11 @@ class Delivery:
             layout = tuple((uri, agreed[uri]) for uri in (*numbers, *CARRIED) if uri in agreed)
             depth = leg.slot.depth
             variant = (depth, leg.payload_type if depth else 0)
-            treatment = layout, leg.own_extensions, variant, leg.slot.protection, leg.level
+            treatment = layout, leg.own_extensions, variant, leg.slot.protection, leg.level, leg.slot.shows_gaps
             by_treatment.setdefault(treatment, []).append(leg)
         self._groups = [
             Group(layout, legs[at : at + MAX_GROUP], self._redundancy(variant), legs[0].segment.thinning)
-            for (layout, _, variant, _, _), legs in by_treatment.items()
+            for (layout, _, variant, *_), legs in by_treatment.items()
             for at in range(0, len(legs), MAX_GROUP)
         ]
         in_use = {(depth, leg.payload_type) for leg in self._legs.values() for _, depth in leg.depths}

@@ -25,6 +25,9 @@ SILENT_FRAMES = 3
 MAX_UNDER_WAY = 2.0
 """Seconds that a packet may have been under way at most to be placed in time by what its publisher reports."""
 
+MORE_OF_FIRST = 2
+"""How often the packet is sent beforehand with which a receiver leaps."""
+
 MAX_AHEAD = 0.1
 """Seconds that it may seem to come before it was sampled: clocks drift."""
 
@@ -131,8 +134,12 @@ class Fanout:
         if packet.codec != self._codec:
             self.suspend()
             self._codec = packet.codec
+        leapt = [leg for leg in self._legs.values() if leg.leap(packet.sequence, now=now)] if starts else []
+        if leapt:
+            self._latest_first = packet.sequence
+            self._change()
         if starts and self.waiting:
-            self._start(packet, now)
+            leapt += self._start(packet, now)
         for thinning in self._thinnings.values():
             thinning.take(packet)
         if self._stepping and packet.layering is not None:
@@ -145,6 +152,12 @@ class Fanout:
         self._last_layering = packet.layering
         self.packets += 1
         self.octets += len(packet.payload)
+        if leapt:
+            self._delivery.keep_turn(now=now)
+        for leg in leapt:
+            # Should what comes behind it be the first to arrive, a buffer that leaps there takes this no more.
+            for _ in range(MORE_OF_FIRST):
+                self._delivery.resend(leg, packet, sender, now=now, copied=False)
         # A packet of audio is a frame of its own, those of a frame of video come together.
         send = self._delivery.send if self._codec == "opus" else self._delivery.put_off
         send(packet, sender, now=now)
@@ -201,6 +214,23 @@ class Fanout:
         slot.playout_delay = steps
         self._change()
 
+    def give_up(self) -> bool:
+        """What is missing will not come: whoever waits for it has to leap. False if nobody does."""
+        waiting = [slot.holes for slot in self._legs if slot.holes is not None]
+        for holes in waiting:
+            holes.given_up = True
+        return bool(waiting)
+
+    def show_gaps(self, slot: Slot, shows: bool) -> None:
+        """From now on, send to `slot` a packet out of turn now and then, or no more."""
+        if slot.shows_gaps != shows:
+            slot.shows_gaps = shows
+            self._change()
+
+    def was_withheld(self, sequence: int) -> bool:
+        """Whether a packet was sent out of turn so that receivers speak."""
+        return sequence in self._delivery.withheld
+
     def resend(self, leg: Leg, packet: SourcePacket, sender: Sender, *, now: float, copied: bool = True) -> int:
         """Send one packet again to one leg, `copied` as often as its others; the bytes that takes on the wire."""
         if packet.codec != self._codec:
@@ -227,7 +257,9 @@ class Fanout:
             octets -= thinning.octets - leg.base_left_out[1]
         return slot.packets + packets, slot.octets + octets
 
-    def _start(self, packet: SourcePacket, now: float) -> None:
+    def _start(self, packet: SourcePacket, now: float) -> list[Leg]:
+        """Make legs of those who wait; returns those of them that leap."""
+        leapt = []
         for slot in list(self.waiting):
             payload_type = slot.payload_type(packet.codec)
             if payload_type is None or not slot.outlet.open:
@@ -244,7 +276,7 @@ class Fanout:
             if slot.last_picture is not None and packet.layering is not None:
                 picture_delta = slot.last_picture[0] + 1 - packet.layering.picture_id
                 tl0_delta = slot.last_picture[1] + 1 - packet.layering.tl0picidx
-            first = slot.last_sequence + 1
+            first = slot.leap(slot.last_sequence + 1, now=now)
             leg = self._legs[slot] = Leg(
                 slot=slot,
                 first=packet.sequence,
@@ -257,10 +289,13 @@ class Fanout:
                 base_packets=self.packets,
                 base_octets=self.octets,
             )
+            if first != slot.last_sequence + 1:
+                leapt.append(leg)
             if leg.target != EVERYTHING:
                 self._stepping.append(leg)
             self._latest_first = packet.sequence
             self._change()
+        return leapt
 
     def _change(self) -> None:
         """Legs have come or gone, or receive something else from here on."""

@@ -72,6 +72,9 @@ class Group:
         self.redundancy = redundancy
         self.protection = legs[0].slot.protection
         self.own_extensions = legs[0].own_extensions
+        self.shows_gaps = legs[0].slot.shows_gaps
+        self.withheld: SourcePacket | None = None
+        """What these legs are to be sent out of turn, after the next packet."""
         self.thinning = thinning
         # The sessions own the contexts, which must not go while they stand here.
         self.sessions = [session for leg in legs if (session := leg.slot.outlet.session) is not None]

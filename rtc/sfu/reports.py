@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rtc.bucket import TokenBucket
 from rtc.repair import playout
 from rtc.repair.copies import COPY_FROM_LOSS, CopiesController
+from rtc.repair.holes import Holes
 from rtc.repair.redundancy import HEADER_BYTES, NONE, WINDOW_PACKETS
 from rtc.wire import rtcp
 from rtc.wire.errors import WireError
@@ -20,7 +21,7 @@ from .intake import Intake
 from .round_trip import RoundTrip
 from .sender import Sender
 from .sender_reports import SenderReports
-from .slot import Slot
+from .slot import Leg, Slot
 from .source import Source
 from .uplink import Uplink
 
@@ -253,12 +254,16 @@ class Reports:
         for block in blocks:
             if block.ssrc not in by_ssrc:
                 continue
-            losses.append(block.fraction_lost / 256)
             slot = by_ssrc[block.ssrc]
+            if slot.holes is None:
+                losses.append(block.fraction_lost / 256)
             if slot.source is None:
                 pass
             elif slot.kind == "video":
-                slot.path.reported(block, now=now, never_sent=slot.never_sent - slot.source.fanout.late_packets)
+                never_sent = slot.never_sent - slot.source.fanout.late_packets
+                share = slot.path.reported(block, now=now, never_sent=never_sent)
+                if slot.holes is not None and share is not None:
+                    losses.append(share)  # numbers that were left out are none
             elif not slot.path.tells:
                 ours = slot.source.fanout.out_of_turn(WINDOW_PACKETS)
                 if slot.path.reported(block, now=now, never_sent=slot.never_sent, out_of_turn=ours) is not None:
@@ -274,7 +279,11 @@ class Reports:
         if slot is None or slot.source is None or leg is None:
             return
         source = slot.source
-        asked = [source.fanout.source_sequence(leg, number) for number in packet.lost[:MAX_NACKED]]
+        numbers = packet.lost[:MAX_NACKED]
+        if slot.holes is not None:
+            numbers = self._missing(numbers, slot.holes, source, leg, now)
+            self._see_to_holes(slot, now)
+        asked = [source.fanout.source_sequence(leg, number) for number in numbers]
         sent = (number for number in asked if number >= leg.first and number in source.history)
         lost = [leg.outgoing(number) for number in sent if not source.fanout.was_late(number)]
         slot.path.nacked(lost)
@@ -290,6 +299,29 @@ class Reports:
                 if octets:
                     leg.was_resent(sequence, octets, now=now)
                     self.counters.resent += 1
+
+    def _missing(
+        self, numbers: Sequence[int], holes: Holes, source: Source, leg: Leg, now: float
+    ) -> tuple[int, ...]:
+        """What of a NACK to send again to a receiver that waits for it without end."""
+        fanout = source.fanout
+        newest = leg.last_outgoing(fanout.highest)
+        behind = sorted(((newest - number) & 0xFFFF for number in numbers), reverse=True)
+        sequences = {newest - each: leg.incoming(newest - each) for each in behind if each < 0x8000}
+        return tuple(holes.nacked(
+            list(sequences),
+            lost={number for number, sequence in sequences.items() if sequence < leg.first},
+            made={number for number, sequence in sequences.items() if fanout.was_withheld(sequence)},
+            now=now, rtt=self.rtt or 0.0,
+        ))
+
+    def _see_to_holes(self, slot: Slot, now: float) -> None:
+        """Have a receiver that waits for what is missing say what that is, and ask for a key frame if it is in vain."""
+        if slot.holes is None or slot.source is None:
+            return
+        slot.source.fanout.show_gaps(slot, slot.holes.in_trouble(now=now))
+        if slot.holes.given_up:
+            self._ask_keyframe(slot, slot.source, now)
 
     def _application(self, packet: rtcp.Application, by_ssrc: dict[int, Slot], now: float) -> None:
         try:
@@ -316,6 +348,7 @@ class Reports:
         self._downlink.judge_copies(now=now)
         for slot in self._slots.values():
             if slot.kind == "video":
+                self._see_to_holes(slot, now)
                 self._protect_video(slot, now)
             elif not slot.path.tells and not _is_clean(slot):
                 self._protect(slot, now)
@@ -365,12 +398,16 @@ class Reports:
     def _want_keyframe(self, slot: Slot | None, now: float) -> None:
         if slot is None or slot.source is None or slot.kind != "video":
             return
-        if not slot.source.keyframes.pending:
+        if slot.holes is None or slot.holes.wants_keyframe(now=now):
+            self._ask_keyframe(slot, slot.source, now)
+
+    def _ask_keyframe(self, slot: Slot, source: Source, now: float) -> None:
+        if not source.keyframes.pending:
             if not slot.keyframe_budget.take(now=now):
                 self._drops["keyframe-flood"] += 1
                 return
-            slot.source.keyframes.want()
-        self._look_after(slot.source)
+            source.keyframes.want()
+        self._look_after(source)
 
 
 def _is_clean(slot: Slot) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rtc.bucket import TokenBucket
 from rtc.repair.copies import CopiesController
+from rtc.repair.holes import LEAP, Holes
 from rtc.repair.path import ReportedPath
 from rtc.repair.playout import PlayoutDelay
 from rtc.repair.redundancy import MAX_DEPTH, NONE, ProtectionController
@@ -104,6 +105,10 @@ class Slot:
         self.playout_delay: int | None = None
         """What the receiver is asked to wait at least, in steps of 10 ms; None: nothing was ever said of it."""
         self.path = ReportedPath()
+        self.holes: Holes | None = None
+        """Of video for a receiver without transport-wide feedback, which may wait without end for what is missing."""
+        self.shows_gaps = False
+        """Whether some of its packets come out of turn, so that its receiver says what it misses."""
         self.resend_budget = TokenBucket(RESEND_BITRATE[kind] / 8, RESEND_BURST_BYTES[kind])
         """Bytes that may be sent again."""
         self.keyframe_budget = TokenBucket(1 / KEYFRAME_SECONDS, KEYFRAME_BURST)
@@ -151,6 +156,8 @@ class Slot:
             if codec.rtx_payload_type is not None
         }
         self.extensions = dict(extensions)
+        waits = self.kind == "video" and TRANSPORT_CC not in self.extensions
+        self.holes = (self.holes or Holes()) if waits else None
         if self.source is not None and before != (
             self.payload_types, self.rtx_payload_types, self.red_payload_type, self.extensions,
         ):
@@ -195,6 +202,20 @@ class Slot:
         if source is not self.source:
             self.upcoming, self.next_request = source, 0.0
             source.fanout.attach(self)
+
+    def leap(self, first: int, *, now: float) -> int:
+        """The number that a key frame gets where `first` comes next: much higher if its receiver waits in vain."""
+        holes = self.holes
+        if holes is None:
+            return first
+        if self.last_time is None:
+            holes.starts(first)
+        if holes.given_up:
+            # What waits to be sent a second time would take the buffer of the receiver back to where it was.
+            self.outlet.discard((self.ssrc, self.rtx_ssrc))
+            first += LEAP
+            holes.leapt(first, now=now)
+        return first
 
     def is_numbered(self, payload_type: int) -> bool:
         """Whether packets of this payload type bear transport-wide numbers.
@@ -341,6 +362,18 @@ class Leg:
         segment = self.at(sequence)
         return segment is not None and (segment.thinning is None or segment.thinning.keeps(sequence))
 
+    def leap(self, sequence: int, *, now: float) -> bool:
+        """Begin anew with the key frame at packet `sequence` of the source, much higher; False if nothing waits."""
+        before = self.segment
+        first = before.outgoing(sequence)
+        leapt = self.slot.leap(first, now=now)
+        if leapt == first:
+            return False
+        self.first = sequence
+        delta = before.sequence_delta + leapt - first
+        self.segments = [Segment(sequence, leapt, delta, before.picture_delta, before.thinning)]
+        return True
+
     def change_level(self, sequence: int, thinning: Thinning | None) -> None:
         """From packet `sequence` of the source on, which both thinnings have taken, it receives another level."""
         before = self.segment
@@ -365,7 +398,9 @@ class Leg:
     def may_resend(self, sequence: int, *, now: float, rtt: float) -> bool:
         """Whether a packet asked for goes out again now: not twice in a round trip, nor with the budget overdrawn."""
         sent = self.resent.get(sequence)
-        if sent is not None and now - sent < max(MIN_RESEND_SECONDS, 0.9 * rtt):
+        # What comes a second time long after it was shown takes a buffer without a clock back to it.
+        trip = rtt * (0.9 if self.slot.holes is None else 1.1)
+        if sent is not None and now - sent < max(MIN_RESEND_SECONDS, trip):
             return False
         return self.slot.resend_budget.take(0.0, now=now)
 

@@ -193,7 +193,10 @@ class Source:
         if self.unwanted:
             self.nack.reset()  # repairs would only take the room of what is sent instead
         requests = requests_a_round_trip(self.loss) if self.kind == "video" else 1
+        given_up = self.nack.given_up
         due = self.nack.due(now=now, rtt=rtt, requests=requests)
+        if self.nack.given_up > given_up and self.kind == "video" and self.fanout.give_up():
+            self.keyframes.want()
         return [self._numbering.sequence_number(number) for number in due]
 
     def starts_here(self, packet: SourcePacket) -> bool:
