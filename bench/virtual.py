@@ -12,11 +12,17 @@ of the loop (time.monotonic, OpenSSL's DTLS retransmission timer) sees real time
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import datetime
 import errno
 import selectors
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
 from typing import Any, TypeVar, TypeVarTuple, cast
+from unittest import mock
+
+from aiortc import clock
 
 from bench.pump import LinkPump
 from rtc.netem import Link, LinkProfile
@@ -26,6 +32,9 @@ Ts = TypeVarTuple("Ts")
 Address = tuple[str, int]
 LinkBetween = Callable[[Address, Address], Link]
 """Makes the link from one address to another when the first datagram takes it; the link is then kept."""
+
+EPOCH = 1_800_000_000.0
+"""Unix time when virtual time is 0, for those who ask."""
 
 START = 1000.0  # seconds shown by a new loop's clock: not 0, which code may take for "never"
 FIRST_PORT = 49152  # the dynamic ports of RFC 6335 section 6
@@ -43,6 +52,25 @@ def run(main: Coroutine[Any, Any, T], *, link_between: LinkBetween = perfect_lin
     """
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(link_between)) as runner:
         return runner.run(main)
+
+
+@contextlib.contextmanager
+def clocks() -> Iterator[None]:
+    """What clients read the time from, ours and aiortc, shows that of the running loop."""
+    loop = asyncio.get_running_loop()
+
+    def unix_time() -> float:
+        return EPOCH + loop.time()
+
+    def moment() -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(unix_time(), datetime.UTC)
+
+    with (
+        mock.patch.object(time, "monotonic", loop.time),
+        mock.patch.object(time, "time", unix_time),
+        mock.patch.object(clock, "current_datetime", moment),
+    ):
+        yield
 
 
 class _Selector(selectors.DefaultSelector):

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from unittest import mock
@@ -21,7 +20,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from bench.audio.network import SERVER, Hops, Network, VirtualSocket
 from bench.audio.speech import RATE, Speech, Wave
-from bench.virtual import run
+from bench.virtual import clocks, run
 from rtc.client.media import Media
 from rtc.client.publication import LocalPublication
 from rtc.client.tracks import RemoteAudioTrack
@@ -29,9 +28,6 @@ from rtc.sfu import Node, Peer, Quality, Room
 from rtc.sfu.publication import SlotView
 
 SPEAKER, LISTENER = "10.0.0.2", "10.0.0.3"
-
-EPOCH = 1_800_000_000.0
-"""Unix time when virtual time is 0."""
 
 CAPTURE_SAMPLES = 480
 """Samples that the microphone hands over at a time, 10 ms, when the last of them has been heard."""
@@ -77,17 +73,6 @@ def hear(speech: Speech, network: Network, *, seed: int) -> Heard:
         random.setstate(state)
 
 
-@contextlib.contextmanager
-def _virtual_clock() -> Iterator[None]:
-    """The clients read the clock through `time`; the virtual one has to be there."""
-    loop = asyncio.get_running_loop()
-    with (
-        mock.patch.object(time, "monotonic", loop.time),
-        mock.patch.object(time, "time", lambda: EPOCH + loop.time()),
-    ):
-        yield
-
-
 class Microphone(MediaStreamTrack):
     """Hands over what it has heard, in real (virtual) time."""
 
@@ -125,6 +110,7 @@ class Listening:
         """Slot by publication."""
         self.connected = asyncio.Event()
         """At the server too: OpenSSL repeats a last flight in real time only."""
+        self.wanted: Callable[[str, tuple[str, ...]], None] = lambda mid, rids: None
 
     def transport_changed(self, state: str) -> None:
         """The network may be spoiled when the handshake is over."""
@@ -135,10 +121,11 @@ class Listening:
         """Nothing to do."""
 
     def qualities_changed(self, qualities: tuple[Quality, ...]) -> None:
-        """There is no video."""
+        """Nothing to do."""
 
     def encodings_wanted(self, mid: str, rids: tuple[str, ...], *, instead: bool) -> None:
-        """Nor here."""
+        """Tell the client, as signalling would."""
+        self.wanted(mid, rids)
 
     def slots_changed(self, slots: tuple[SlotView, ...]) -> None:
         """Note which slot carries what."""
@@ -154,15 +141,16 @@ class Listening:
 class Client:
     """A participant: the client's media, and in place of signalling its peer in the room."""
 
-    def __init__(self, host: str, room: Room, *, listens: bool) -> None:
+    def __init__(self, host: str, room: Room, *, audio_slots: int = 0, video_slots: int = 0) -> None:
         self.host = host
         self.room = room
         self.events = Listening()
         self.lost_path = 0
         self.media = Media(
-            loopback=False, audio_slots=int(listens), video_slots=0,
+            loopback=False, audio_slots=audio_slots, video_slots=video_slots,
             exchange=self._exchange, answered=lambda: None, failed=self._failed,
         )
+        self.events.wanted = self.media.want
         self.peer: Peer = room.join(host, self.events, sends_copies=True)
         self._ticking: asyncio.Task[None] | None = None
 
@@ -174,17 +162,18 @@ class Client:
                 await self.events.connected.wait()
         self._ticking = asyncio.create_task(self.media.run())
 
-    async def publish(self, track: MediaStreamTrack) -> LocalPublication:
-        """Publish a microphone."""
+    async def publish(self, track: MediaStreamTrack, source: str = "microphone") -> LocalPublication:
+        """Publish a track under the name of its source."""
 
         async def nothing(*_: object) -> None:
             """Signalling would tell the room."""
 
-        sender = self.media.senders["microphone"]
-        self.peer.publish(sender.mid, publication_id="voice")
+        sender = self.media.senders[source]
+        self.peer.publish(sender.mid, publication_id=source)
         publication = LocalPublication(
             track, sender, self.media, set_muted=nothing, withdraw=nothing, ended=lambda *_: None
         )
+        self.media.remb = publication.set_bitrate
         publication.start(muted=False)
         return publication
 
@@ -206,10 +195,10 @@ class Client:
 @contextlib.asynccontextmanager
 async def meeting(*hosts: str) -> AsyncIterator[list[Client]]:
     """A node with a room, and connected clients on these hosts: the first is to speak, the others listen."""
-    with _virtual_clock():
+    with clocks():
         node = Node(await VirtualSocket.open(), (SERVER[0],))
         room = node.create_room("bench")
-        clients = [Client(host, room, listens=place > 0) for place, host in enumerate(hosts)]
+        clients = [Client(host, room, audio_slots=int(place > 0)) for place, host in enumerate(hosts)]
         try:
             for client in clients:
                 await client.connect()
@@ -231,8 +220,8 @@ async def _talk(speech: Speech, speaker: Client, listener: Client, hops: Hops) -
     sent = speech.sent
     microphone = Microphone(sent)
     publication = await speaker.publish(microphone)
-    track = RemoteAudioTrack("voice", SPEAKER)
-    track.attach(listener.media.audio[listener.events.carried["voice"]])
+    track = RemoteAudioTrack("microphone", SPEAKER)
+    track.attach(listener.media.audio[listener.events.carried["microphone"]])
     began = loop.time()
     played: list[Wave] = []
     counted: list[tuple[int, int, int, int, float]] = []

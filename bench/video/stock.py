@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import random
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -21,17 +19,17 @@ from unittest import mock
 import av
 import numpy as np
 import typer
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, clock
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.codecs.vpx import Vp8Decoder
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtp import RtpPacket
 from rich.table import Table
 
-from bench.audio.call import EPOCH, Listening
+from bench.audio.call import Listening
 from bench.audio.network import SERVER
 from bench.video.verdict import conclude
-from bench.virtual import Address, run
+from bench.virtual import Address, clocks, run
 from bench.virtual_udp import open_virtual_udp
 from rtc.netem import Link, LinkProfile
 from rtc.sfu import Node, Peer
@@ -166,21 +164,6 @@ class Paths:
             link.profile = LinkProfile(loss=loss, delay=self._delay)
 
 
-@contextlib.contextmanager
-def virtual_clocks() -> Iterator[None]:
-    """What aiortc reads the time from shows virtual time."""
-    loop = asyncio.get_running_loop()
-
-    def now() -> float:
-        return EPOCH + loop.time()
-
-    def moment() -> datetime.datetime:
-        return datetime.datetime.fromtimestamp(now(), datetime.UTC)
-
-    with mock.patch.object(time, "time", now), mock.patch.object(clock, "current_datetime", moment):
-        yield
-
-
 def stock() -> RTCPeerConnection:
     """A peer connection as it comes, without a public STUN server."""
     return RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -249,7 +232,7 @@ async def watch(scheme: str, film: str, loss: float, seconds: float, paths: Path
     """Hold one call and measure it."""
     loop, screen = asyncio.get_running_loop(), Screen()
     plain = scheme == PLAIN
-    with virtual_clocks():
+    with clocks():
         async with (passed_on if plain else watching)(screen, grain=film == GRAINY):
             await asyncio.sleep(WARM_UP_SECONDS)
             paths.spoil(1 - (1 - loss) ** 2 if plain else loss)

@@ -353,6 +353,8 @@ class Call:
             self._incoming.assign({slot.mid: slot.publication for slot in message.slots if slot.publication})
         elif isinstance(message, protocol.Redundancy):
             self._media.protect(message.mid, Protection(message.depth, message.copies))
+        elif isinstance(message, protocol.Encodings):
+            self._media.want(message.mid, message.rids)
         elif isinstance(message, protocol.Transport):
             if message.state == "failed":
                 self._fresh = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from rtc.client.audio_receiver import CLOCK_RATE as AUDIO_CLOCK_RATE
@@ -26,6 +26,7 @@ from rtc.client.offer import (
     write_offer,
 )
 from rtc.client.outgoing import OutgoingStream
+from rtc.client.simulcast import RIDS
 from rtc.client.video_buffer import CLOCK_RATE as VIDEO_CLOCK_RATE
 from rtc.client.video_receiver import VideoReceiver
 from rtc.repair.bandwidth.arrivals import ArrivalFeedback
@@ -80,30 +81,49 @@ SENDERS: tuple[tuple[str, Kind], ...] = (("microphone", "audio"), ("camera", "vi
 """Sources that an m-line is offered for at once, so that publishing needs no new offer."""
 
 
+SIMULCAST = frozenset({"camera"})
+"""Those of them that may be sent in several sizes; a screen is sharp first."""
+
+
 class Sender:
-    """An m-line that we may send on. `reported` is called with each feedback packet but reports and NACKs."""
+    """An m-line that we may send on."""
 
     def __init__(self, mid: str, source: str, kind: Kind) -> None:
         self.mid = mid
         self.source = source
         self.kind = kind
         video = kind == "video"
-        self.stream = OutgoingStream(
-            ssrc=secrets.randbits(32),
-            clock_rate=VIDEO_CLOCK_RATE if video else AUDIO_CLOCK_RATE,
-            rtx_ssrc=secrets.randbits(32) if video else None,
+        self.streams = tuple(
+            OutgoingStream(
+                ssrc=secrets.randbits(32),
+                clock_rate=VIDEO_CLOCK_RATE if video else AUDIO_CLOCK_RATE,
+                rtx_ssrc=secrets.randbits(32) if video else None,
+                rid=rid,
+            )
+            for rid in (RIDS if source in SIMULCAST else ("",))
         )
+        """One for each simulcast encoding, the smallest picture first."""
         self.line = AnsweredLine(mid, accepted=False)
         self.active = False
         """Whether something is published here: reports are sent then."""
         self.audio: AudioSender | None = None
         """What encodes here; None of video, and while nothing is published."""
         self._asked: Protection | None = None
-        self.keyframe_requested: Callable[[], None] = lambda: None
+        self.keyframe_requested: Callable[[int], None] = lambda ssrc: None
+        """Called with the SSRC of what is to begin with a key frame."""
         self.renegotiated: Callable[[], None] = lambda: None
+        self.wanted_changed: Callable[[Collection[str]], None] = lambda rids: None
+        """Called with the RIDs of what is of use to anybody."""
+
+    @property
+    def stream(self) -> OutgoingStream:
+        """Its only stream; of simulcast, that of the smallest picture."""
+        return self.streams[0]
 
     def offered(self) -> OfferedLine:
         """The m-line of the offer."""
+        if len(self.streams) > 1:
+            return OfferedLine(self.mid, self.kind, rids=tuple(stream.rid for stream in self.streams))
         rtx = () if self.stream.rtx_ssrc is None else (self.stream.rtx_ssrc,)
         return OfferedLine(self.mid, self.kind, (self.stream.ssrc, *rtx))
 
@@ -124,19 +144,27 @@ class Sender:
         if self.audio is not None:
             self.audio.protect(protection)
 
-    def reported(self, block: ReportBlock, *, now: float, unix_time: float) -> None:
-        """The server reports what it received of this."""
-        self.stream.reported(block, unix_time=unix_time)
+    def reported(self, stream: OutgoingStream, block: ReportBlock, *, now: float, unix_time: float) -> None:
+        """The server reports what it received of a stream of this."""
+        stream.reported(block, unix_time=unix_time)
         if self.audio is not None:
             self.audio.reported(block, now=now)
 
     def answered(self, line: AnsweredLine) -> None:
         """Take over what the server accepted."""
         self.line = line
-        mid = line.extension_ids.get(extensions.MID)
-        self.stream.extensions = {} if mid is None else {mid: extensions.pack_text(self.mid)}
-        self.stream.rtx_payload_types = {original: rtx for rtx, original in line.rtx.items()}
+        for stream in self.streams:
+            stream.extensions = _naming(line, {extensions.MID: self.mid, extensions.RID: stream.rid})
+            stream.rtx_extensions = _naming(line, {extensions.MID: self.mid, extensions.REPAIRED_RID: stream.rid})
+            stream.send_time_id = line.extension_ids.get(extensions.ABS_SEND_TIME)
+            stream.rtx_payload_types = {original: rtx for rtx, original in line.rtx.items()}
         self.renegotiated()
+
+
+def _naming(line: AnsweredLine, names: dict[str, str]) -> dict[int, bytes]:
+    """Header extensions that name something, as far as they were agreed on."""
+    ids = line.extension_ids
+    return {ids[uri]: extensions.pack_text(name) for uri, name in names.items() if name and uri in ids}
 
 
 class Media:
@@ -190,7 +218,8 @@ class Media:
     @property
     def rtt(self) -> float | None:
         """Round trip to the server in seconds: as reports tell it, and while we send nothing, as ICE does."""
-        measured = [s.stream.rtt for s in self.senders.values() if s.active and s.stream.rtt is not None]
+        active = [stream for sender in self.senders.values() if sender.active for stream in sender.streams]
+        measured = [stream.rtt for stream in active if stream.rtt is not None]
         if measured:
             return min(measured)
         return None if self._connection is None else self._connection.rtt
@@ -251,6 +280,12 @@ class Media:
         for sender in self.senders.values():
             if sender.mid == mid:
                 sender.protect(protection)
+
+    def want(self, mid: str, rids: Collection[str]) -> None:
+        """Only these simulcast encodings of an m-line are of use to anybody."""
+        for sender in self.senders.values():
+            if sender.mid == mid:
+                sender.wanted_changed(rids)
 
     async def close(self) -> None:
         """Free everything; frames being encoded or decoded are waited for."""
@@ -326,16 +361,14 @@ class Media:
                 receiver.reception.sender_report(packet.ntp, now=now)
         if isinstance(packet, SenderReport | ReceiverReport):
             for block in packet.reports:
-                for sender in self.senders.values():
-                    if sender.stream.ssrc == block.ssrc:
-                        sender.reported(block, now=now, unix_time=time.time())
+                for sender, stream in self._streams(block.ssrc):
+                    sender.reported(stream, block, now=now, unix_time=time.time())
         elif isinstance(packet, GenericNack):
-            for sender in self.senders.values():
-                if sender.stream.ssrc == packet.media_ssrc:
-                    if sender.audio is not None:
-                        sender.audio.nacked(packet.lost, now=now)
-                    for data in sender.stream.resend(packet.lost, now=now):
-                        self.send(data, copies=sender.copies)
+            for sender, stream in self._streams(packet.media_ssrc):
+                if sender.audio is not None:
+                    sender.audio.nacked(packet.lost, now=now)
+                for data in stream.resend(packet.lost, now=now):
+                    self.send(data, copies=sender.copies)
         elif isinstance(packet, PictureLossIndication):
             self._keyframe(packet.media_ssrc)
         elif isinstance(packet, FullIntraRequest):
@@ -350,9 +383,13 @@ class Media:
                     sender.protect(Protection(request.depth, request.copies))
 
     def _keyframe(self, ssrc: int) -> None:
-        for sender in self.senders.values():
-            if sender.stream.ssrc == ssrc:
-                sender.keyframe_requested()
+        for sender, _ in self._streams(ssrc):
+            sender.keyframe_requested(ssrc)
+
+    def _streams(self, ssrc: int) -> list[tuple[Sender, OutgoingStream]]:
+        """What we send with this SSRC, and on which m-line."""
+        senders = self.senders.values()
+        return [(sender, stream) for sender in senders for stream in sender.streams if stream.ssrc == ssrc]
 
     # --- packets out on time --------------------------------------------------------------------------------
 
@@ -376,18 +413,19 @@ class Media:
             out = [*self._reports(now), *out]
         if out and self._connection is not None:
             worst = max((*(receiver.reception.fraction_lost for receiver in self._receivers()),
-                         *(sender.stream.statistics.fraction_lost for sender in self.senders.values())))  # fmt: skip
+                         *(stream.statistics.fraction_lost for sender in self.senders.values()
+                           for stream in sender.streams)))  # fmt: skip
             for start in range(0, len(out), MAX_REPORT_BLOCKS):
                 for _ in range(1 + sum(worst >= share for share in REPEATED_SHARES)):
                     self._connection.send_rtcp(serialize(out[start : start + MAX_REPORT_BLOCKS]))
 
     def _reports(self, now: float) -> list[RtcpPacket]:
         unix_time = time.time()
-        active = [sender for sender in self.senders.values() if sender.active]
-        reports = [sender.stream.sender_report(now=now, unix_time=unix_time) for sender in active]
+        active = [stream for sender in self.senders.values() if sender.active for stream in sender.streams]
+        reports = [stream.sender_report(now=now, unix_time=unix_time) for stream in active]
         blocks = [block for r in self._receivers() if (block := r.report_block(now=now)) is not None]
         self._telling_reports += bool(blocks)
-        ssrcs = (self._ssrc, *(sender.stream.ssrc for sender in active))
+        ssrcs = (self._ssrc, *(stream.ssrc for stream in active))
         return [
             *(report for report in reports if report is not None),
             ReceiverReport(self._ssrc, tuple(blocks[:MAX_REPORT_BLOCKS])),

@@ -20,6 +20,7 @@ RED = 63
 
 EXTENSION_IDS = {
     extensions.MID: 1, extensions.AUDIO_LEVEL: 2, extensions.ABS_SEND_TIME: 3, extensions.TRANSPORT_CC: 4,
+    extensions.RID: 5, extensions.REPAIRED_RID: 6,
 }  # fmt: skip
 """Header extensions offered, and their ids."""
 
@@ -43,6 +44,7 @@ _EXTENSIONS = {
     "audio": (extensions.MID, extensions.AUDIO_LEVEL),
     "video": (extensions.MID, extensions.ABS_SEND_TIME, extensions.TRANSPORT_CC),
 }
+_SIMULCAST_EXTENSIONS = (extensions.RID, extensions.REPAIRED_RID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,20 @@ class LocalTransport:
 class OfferedLine:
     """One m-line.
 
-    A sender with its SSRCs (the second for retransmission), or without SSRCs a slot to receive on.
+    A sender with its SSRCs (the second for retransmission) or the RIDs of its simulcast encodings, whose SSRCs their
+    packets tell; without either a slot to receive on.
     """
 
     mid: str
     kind: Kind
     ssrcs: tuple[int, ...] = ()
+    rids: tuple[str, ...] = ()
+    """The smallest first."""
+
+    @property
+    def sends(self) -> bool:
+        """Whether it is a sender."""
+        return bool(self.ssrcs or self.rids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,8 @@ class AnsweredLine:
     """Id by URI."""
     nack: frozenset[int] = frozenset()
     """Payload types whose loss may be reported with NACK."""
+    rids: tuple[str, ...] = ()
+    """Simulcast encodings that the server takes; empty where it takes but one."""
 
     def payload_type(self, codec: str) -> int | None:
         """The first payload type of a codec (upper case); None when the answer has none."""
@@ -131,11 +143,12 @@ def _write_line(transport: LocalTransport, line: OfferedLine, *, cname: str, fir
         "a=setup:actpass",
         f"a=mid:{line.mid}",
         *(f"a=extmap:{EXTENSION_IDS[uri]} {uri}" for uri in _EXTENSIONS[line.kind]),
-        "a=sendonly" if line.ssrcs else "a=recvonly",
+        *(f"a=extmap:{EXTENSION_IDS[uri]} {uri}" for uri in (_SIMULCAST_EXTENSIONS if line.rids else ())),
+        "a=sendonly" if line.sends else "a=recvonly",
         "a=rtcp-mux",
         "a=rtcp-rsize",
     ]
-    if line.ssrcs:
+    if line.sends:
         out.append(f"a=msid:{cname} {line.mid}")
     for payload_type, rtpmap in payload_types.items():
         out.append(f"a=rtpmap:{payload_type} {rtpmap}")
@@ -145,6 +158,9 @@ def _write_line(transport: LocalTransport, line: OfferedLine, *, cname: str, fir
     if len(line.ssrcs) > 1:
         out.append("a=ssrc-group:FID " + " ".join(map(str, line.ssrcs)))
     out += [f"a=ssrc:{ssrc} cname:{cname}" for ssrc in line.ssrcs]
+    if line.rids:
+        out += [f"a=rid:{rid} send" for rid in line.rids]
+        out.append(f"a=simulcast:send {';'.join(line.rids)}")
     if first:
         out += [f"a=candidate:{candidate}" for candidate in transport.candidates]
         out.append("a=end-of-candidates")
@@ -224,6 +240,8 @@ def _read_line(section: Section) -> AnsweredLine:
             int(words[0]) for words in map(str.split, section.all("rtcp-fb")) if words[1:] == ["nack"]
         )
         ssrcs = tuple(int(ssrc) for ssrc in (fid or declared))
+        direction, _, rids = (section.first("simulcast") or "").partition(" ")
+        taken = tuple(rids.split(";")) if direction == "recv" else ()
     except (ValueError, IndexError):
         raise SdpError(f"m-line {mid} of the server's answer is malformed") from None
-    return AnsweredLine(mid, True, ssrcs, codecs, rtx, ids, nack)
+    return AnsweredLine(mid, True, ssrcs, codecs, rtx, ids, nack, taken)

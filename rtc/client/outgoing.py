@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rtc.repair.history import History
+from rtc.wire.extensions import pack_abs_send_time
 from rtc.wire.rtcp import DELAY_UNIT, ReportBlock, SenderReport, middle32, ntp_from_seconds
 from rtc.wire.rtp import RtpPacket
 from rtc.wire.sequence import Unwrapper
@@ -40,6 +41,19 @@ class OutgoingStatistics:
     jitter_seconds: float = 0.0
 
 
+def total(streams: Iterable[OutgoingStatistics]) -> OutgoingStatistics:
+    """The same of several streams together: sums, and the worst of the shares and times."""
+    found = OutgoingStatistics()
+    for one in streams:
+        found.packets += one.packets
+        found.payload_bytes += one.payload_bytes
+        found.retransmitted += one.retransmitted
+        found.packets_lost += one.packets_lost
+        found.fraction_lost = max(found.fraction_lost, one.fraction_lost)
+        found.jitter_seconds = max(found.jitter_seconds, one.jitter_seconds)
+    return found
+
+
 @dataclass(slots=True)
 class _Sent:
     packet: RtpPacket
@@ -52,13 +66,19 @@ class OutgoingStream:
     `rtx` is (SSRC, payload types by original) of its retransmissions (RFC 4588).
     """
 
-    def __init__(self, *, ssrc: int, clock_rate: int, rtx_ssrc: int | None = None) -> None:
+    def __init__(self, *, ssrc: int, clock_rate: int, rtx_ssrc: int | None = None, rid: str = "") -> None:
         self.ssrc = ssrc
+        self.rid = rid
+        """Which simulcast encoding it is (RFC 8851); empty for the only one."""
         self.clock_rate = clock_rate
         self.rtx_ssrc = rtx_ssrc
         self.rtx_payload_types: dict[int, int] = {}
         self.extensions: dict[int, bytes] = {}
-        """Header extensions of every packet, retransmissions included: the MID."""
+        """Header extensions of every packet: the MID, and of simulcast the RID."""
+        self.rtx_extensions: dict[int, bytes] = {}
+        """The same of retransmissions (RFC 4588)."""
+        self.send_time_id: int | None = None
+        """Id of the header extension that says when a packet left; None where none was agreed on."""
         self.statistics = OutgoingStatistics()
         self.rtt: float | None = None
         # Below 2^15, so that a late receiver guesses the SRTP rollover counter right (RFC 3711 3.3.1).
@@ -89,7 +109,7 @@ class OutgoingStream:
             self.ssrc,
             marker,
             payload,
-            {**self.extensions, **(extensions or {})},
+            {**self.extensions, **self._send_time(now), **(extensions or {})},
         )
         self._history.put(self._unwrap.unwrap(self._sequence), _Sent(packet, now))
         self._sequence = (self._sequence + 1) & 0xFFFF
@@ -117,7 +137,7 @@ class OutgoingStream:
             if sent is None or now - sent.resent_at < RESEND_SECONDS:
                 continue
             sent.resent_at = now
-            out.append(self._retransmission(sent.packet))
+            out.append(self._retransmission(sent.packet, now))
         self.statistics.retransmitted += len(out)
         return out
 
@@ -149,7 +169,10 @@ class OutgoingStream:
     def _find(self, number: int) -> _Sent | None:
         return self._history.get(self.extended(number))
 
-    def _retransmission(self, packet: RtpPacket) -> bytes:
+    def _send_time(self, now: float) -> dict[int, bytes]:
+        return {} if self.send_time_id is None else {self.send_time_id: pack_abs_send_time(now)}
+
+    def _retransmission(self, packet: RtpPacket, now: float) -> bytes:
         payload_type = self.rtx_payload_types.get(packet.payload_type)
         if self.rtx_ssrc is None or payload_type is None:
             return packet.serialize()
@@ -162,5 +185,5 @@ class OutgoingStream:
             self.rtx_ssrc,
             packet.marker,
             packet.sequence_number.to_bytes(2, "big") + packet.payload,
-            packet.extensions,
+            {**self.rtx_extensions, **self._send_time(now)},
         ).serialize()

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import av
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
@@ -15,6 +14,7 @@ from rtc.client.audio_sender import FRAME_SECONDS, AudioSender
 from rtc.client.errors import CallError
 from rtc.client.media import Media, Sender
 from rtc.client.offer import AnsweredLine
+from rtc.client.outgoing import total
 from rtc.client.statistics import SentStatistics
 from rtc.client.video_sender import BURST_PACKETS, BURST_SECONDS, VideoSender
 from rtc.wire import extensions
@@ -59,15 +59,14 @@ class LocalPublication:
                 frame_seconds=frame_seconds,
             )
         else:
-            codec, payload_type, send_time_id = _video_parameters(sender.line)
+            codec, payload_type = _video_parameters(sender.line)
+            # A server that takes no simulcast takes the first for the only one.
+            streams = sender.streams if sender.line.rids else sender.streams[:1]
             self._video = VideoSender(
-                sender.stream,
-                codec=codec,
-                payload_type=payload_type,
-                send_time_id=send_time_id,
-                executor=media.encoding,
+                streams, codec=codec, payload_type=payload_type, executor=media.encoding
             )
             sender.keyframe_requested = self._video.request_keyframe
+            sender.wanted_changed = self._video.want
         sender.renegotiated = self._renegotiated
 
     @property
@@ -106,7 +105,9 @@ class LocalPublication:
         """Stop reading the track."""
         self.sender.active = False
         self.sender.encodes(None)
-        self.sender.renegotiated = self.sender.keyframe_requested = lambda: None
+        self.sender.renegotiated = lambda: None
+        self.sender.keyframe_requested = lambda ssrc: None
+        self.sender.wanted_changed = lambda rids: None
         tasks = [t for t in (self._task, self._encoding) if t is not None and t is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -119,9 +120,9 @@ class LocalPublication:
 
     def statistics(self) -> SentStatistics:
         """Counters since the start."""
-        stream = replace(self.sender.stream.statistics)
+        stream = total(stream.statistics for stream in self.sender.streams)
         if self._video is not None:
-            video = replace(self._video.statistics)
+            video = self._video.statistics
             return SentStatistics(self.source, self._video.codec, video.target_bitrate, stream, video)
         bitrate = self._audio.encoder.bitrate if self._audio is not None else 0
         return SentStatistics(self.source, "OPUS", bitrate, stream)
@@ -157,7 +158,7 @@ class LocalPublication:
             if not isinstance(picture, av.VideoFrame):
                 raise ValueError(f"a video track gave a {type(picture).__name__}")
             if sender.busy:
-                sender.statistics.frames_dropped += 1
+                sender.frames_dropped += 1
                 continue
             if self._encoding is not None:
                 await self._encoding
@@ -185,8 +186,8 @@ class LocalPublication:
             payload_type, red, level_id = _audio_parameters(self.sender.line)
             self._audio.renegotiated(payload_type=payload_type, red_payload_type=red, level_id=level_id)
         if self._video is not None:
-            codec, payload_type, send_time_id = _video_parameters(self.sender.line)
-            self._video.renegotiated(codec=codec, payload_type=payload_type, send_time_id=send_time_id)
+            codec, payload_type = _video_parameters(self.sender.line)
+            self._video.renegotiated(codec=codec, payload_type=payload_type)
 
 
 def _audio_parameters(line: AnsweredLine) -> tuple[int, int | None, int | None]:
@@ -197,8 +198,9 @@ def _audio_parameters(line: AnsweredLine) -> tuple[int, int | None, int | None]:
     return payload_type, line.payload_type("RED"), line.extension_ids.get(extensions.AUDIO_LEVEL)
 
 
-def _video_parameters(line: AnsweredLine) -> tuple[str, int, int | None]:
+def _video_parameters(line: AnsweredLine) -> tuple[str, int]:
+    """Codec and payload type."""
     chosen = next(((n, name) for n, name in line.codecs.items() if name in {"VP8", "H264"}), None)
     if not line.accepted or chosen is None:
         raise CallError("bad-sdp", "the server accepts neither VP8 nor H.264 video")
-    return chosen[1], chosen[0], line.extension_ids.get(extensions.ABS_SEND_TIME)
+    return chosen[1], chosen[0]

@@ -83,11 +83,14 @@ class VideoBuffer:
         self._stuck_since: float | None = None
 
     def insert(self, sequence: int, packet: RtpPacket, codec: str, *, now: float) -> None:
-        """Take a packet (`sequence` extended); whole frames appear in `frames`."""
+        """Take a packet (`sequence` extended); whole frames appear in `frames`.
+
+        An empty one only fills its place: so the server does with what turns out to be of no use here.
+        """
         if sequence in self._packets or (not self.needs_keyframe and sequence < self._next):
             return
         try:
-            payload = depayload(_CODECS[codec], packet.payload)
+            payload = depayload(_CODECS[codec], packet.payload) if packet.payload else b""
         except (ValueError, IndexError, KeyError, struct.error):
             self.malformed += 1
             return
@@ -141,6 +144,8 @@ class VideoBuffer:
         self._stuck_since = None
         first = packets[0]
         data = b"".join(packet.payload for packet in packets)
+        if not data:
+            return  # to a decoder that is the end of everything
         self.frames.append(EncodedFrame(first.codec, first.timestamp, data, first.starts_keyframe))
         if len(self.frames) > MAX_FRAMES:
             self.drop_frames()

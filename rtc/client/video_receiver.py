@@ -106,8 +106,6 @@ class VideoReceiver:
         self.reception.received(packet.sequence_number, packet.timestamp, now=now, repaired=repair)
         if not repair:
             self._meter.received(extended)
-        if not packet.payload:
-            return
         before = len(self.buffer.frames)
         self.buffer.insert(extended, packet, codec, now=now)
         if len(self.buffer.frames) > before:

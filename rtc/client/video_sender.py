@@ -1,38 +1,25 @@
-"""A camera or screen: pictures of any MediaStreamTrack in, packets out.
+"""A camera or screen: pictures of any MediaStreamTrack in, packets out, a camera's in two sizes.
 
-The encoder runs in a thread of the call.
+The encoders run in a thread of the call.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
-from aiortc.codecs.base import Encoder
-from aiortc.codecs.h264 import H264Encoder
-from aiortc.codecs.vpx import Vp8Encoder
 
 from rtc.client.outgoing import OutgoingStream
+from rtc.client.simulcast import scaled, scales_of, share
 from rtc.client.video_buffer import CLOCK_RATE
-from rtc.wire.extensions import pack_abs_send_time
+from rtc.client.video_layer import VideoLayer, VideoLayerStatistics
 
 START_BITRATE = 1_000_000
 """Bit/s until the server says otherwise."""
-
-MAX_BITRATE = 1_500_000
-"""Bit/s at most; where aiortc's VP8 encoder stops too."""
-
-MIN_BITRATE = 250_000
-"""Bit/s at least; where aiortc's VP8 encoder stops too."""
-
-BITRATE_STEPS = (MIN_BITRATE, 325_000, 420_000, 550_000, 710_000, 925_000, 1_200_000, MAX_BITRATE)
-"""Bit rates are rounded down to these: each change beyond 10 % costs aiortc's encoders a key frame."""
-
-KEYFRAME_SECONDS = 0.3
-"""Shortest time between two key frames made on request."""
 
 BURST_PACKETS = 10
 """Packets sent at once; then the sender pauses for BURST_SECONDS.
@@ -45,74 +32,87 @@ BURST_SECONDS = 0.005
 
 @dataclass(slots=True)
 class VideoSenderStatistics:
-    """What the encoder did since the start."""
+    """What was made of the pictures since the start."""
 
     frames_encoded: int = 0
+    """Pictures that were sent, in whatever sizes."""
     keyframes: int = 0
+    """Of all sizes."""
     frames_dropped: int = 0
     """Pictures that came while the one before was still being encoded."""
-    target_bitrate: int = START_BITRATE
+    target_bitrate: int = 0
+    """Bit/s of all sizes."""
     width: int = 0
     height: int = 0
-
-
-def quantised(bitrate: int) -> int:
-    """The largest step not above `bitrate`, within the encoder's limits; bit/s."""
-    return max((step for step in BITRATE_STEPS if step <= bitrate), default=MIN_BITRATE)
+    layers: tuple[VideoLayerStatistics, ...] = ()
+    """Each size, from the smallest; the first is the only one of a picture that is sent in one."""
 
 
 class VideoSender:
-    """Encodes pictures and numbers their packets; follows PLI, FIR and REMB."""
+    """Encodes pictures and numbers their packets, in as many sizes as there are `streams`, the smallest first.
+
+    Follows PLI, FIR, REMB, and what the server says is of use to anybody.
+    """
 
     def __init__(
-        self,
-        stream: OutgoingStream,
-        *,
-        codec: str,
-        payload_type: int,
-        send_time_id: int | None,
-        executor: Executor,
+        self, streams: Sequence[OutgoingStream], *, codec: str, payload_type: int, executor: Executor
     ) -> None:
-        self.stream = stream
         self.muted = False
         self.codec = codec
-        self.statistics = VideoSenderStatistics()
-        self._encoder: Encoder = _new_encoder(codec)
+        self.frames_dropped = 0
+        self.layers = tuple(VideoLayer(stream, codec) for stream in streams)
+        self._frames = 0
+        self._available = START_BITRATE
+        self._wanted: Collection[str] | None = None
         self._payload_type = payload_type
-        self._send_time_id = send_time_id
         self._executor = executor
-        self._keyframe_wanted = True
-        self._keyframe_at = float("-inf")
         self._busy = False
-        self.set_bitrate(START_BITRATE)
 
-    def renegotiated(self, *, codec: str, payload_type: int, send_time_id: int | None) -> None:
+    def renegotiated(self, *, codec: str, payload_type: int) -> None:
         """Go on with what a new answer says, from a key frame on."""
         if codec != self.codec:
             self.codec = codec
-            self._encoder = _new_encoder(codec)
-            self.set_bitrate(self.statistics.target_bitrate)
+            for layer in self.layers:
+                layer.use(codec)
         self._payload_type = payload_type
-        self._send_time_id = send_time_id
         self.request_keyframe()
 
     def set_bitrate(self, bitrate: int) -> None:
-        """Aim at what a REMB says, rounded down to a step; bit/s."""
-        self.statistics.target_bitrate = quantised(bitrate)
-        if isinstance(self._encoder, Vp8Encoder | H264Encoder):
-            self._encoder.target_bitrate = self.statistics.target_bitrate
+        """Aim at what a REMB says, for all sizes together; bit/s."""
+        self._available = bitrate
 
-    def request_keyframe(self) -> None:
-        """Make the next picture a key frame, at most one every KEYFRAME_SECONDS."""
-        self._keyframe_wanted = True
+    def want(self, rids: Collection[str] | None) -> None:
+        """Only these sizes are of use to anybody; None: all."""
+        self._wanted = rids
+
+    def request_keyframe(self, ssrc: int | None = None) -> None:
+        """Make the next picture a key frame, in the size with this SSRC or in all."""
+        for layer in self.layers:
+            if ssrc is None or layer.stream.ssrc == ssrc:
+                layer.request_keyframe()
 
     @property
     def busy(self) -> bool:
         """Whether a picture is being encoded; another one is to be dropped."""
         return self._busy
 
+    @property
+    def statistics(self) -> VideoSenderStatistics:
+        """Counters since the start."""
+        layers = tuple(replace(layer.statistics) for layer in self.layers)
+        active = [layer for layer in layers if layer.active] or layers[:1]
+        return VideoSenderStatistics(
+            frames_encoded=self._frames,
+            keyframes=sum(layer.keyframes for layer in layers),
+            frames_dropped=self.frames_dropped,
+            target_bitrate=sum(layer.target_bitrate for layer in active),
+            width=active[-1].width,
+            height=active[-1].height,
+            layers=layers,
+        )
+
     async def encode(self, picture: av.VideoFrame, *, now: float) -> list[bytes]:
-        """Packets of one picture, in order; none while muted.
+        """Packets of one picture, in order, the smallest size first; none while muted, or of use to nobody.
 
         Raises ValueError for a picture that cannot be encoded.
         """
@@ -124,36 +124,59 @@ class VideoSender:
         timestamp = int(
             picture.pts * Fraction(picture.time_base.numerator, picture.time_base.denominator) * CLOCK_RATE
         )
-        keyframe = self._keyframe_wanted and now - self._keyframe_at >= KEYFRAME_SECONDS
-        if keyframe:
-            self._keyframe_wanted = False
-            self._keyframe_at = now
+        work = self._plan(picture, now)
+        if not work:
+            return []
         self._busy = True
         try:
             loop = asyncio.get_running_loop()
-            payloads, _ = await loop.run_in_executor(
-                self._executor, self._encoder.encode, picture, keyframe
-            )
+            encoded = await loop.run_in_executor(self._executor, _encode, picture, work)
         except (av.FFmpegError, TypeError, AttributeError) as problem:
             raise ValueError(f"a picture cannot be encoded: {problem}") from None
         finally:
             self._busy = False
-        self.statistics.frames_encoded += 1
-        self.statistics.keyframes += keyframe
-        self.statistics.width, self.statistics.height = picture.width, picture.height
-        extensions = {} if self._send_time_id is None else {self._send_time_id: pack_abs_send_time(now)}
+        self._frames += 1
         return [
-            self.stream.packet(
-                self._payload_type,
-                payload,
-                timestamp,
-                now=now,
-                marker=index == len(payloads) - 1,
-                extensions=extensions,
+            layer.stream.packet(
+                self._payload_type, payload, timestamp, now=now, marker=index == len(payloads) - 1
             )
+            for layer, payloads in encoded
             for index, payload in enumerate(payloads)
         ]
 
+    def _plan(self, picture: av.VideoFrame, now: float) -> list[_Work]:
+        """In which sizes to encode a picture, the smallest first."""
+        scales = scales_of(picture.width, picture.height, len(self.layers))
+        wanted = [
+            (layer, scale)
+            for layer, scale in zip(self.layers, scales, strict=False)
+            if self._wanted is None or not layer.stream.rid or layer.stream.rid in self._wanted
+        ]
+        lines = [min(scaled(picture.width, scale), scaled(picture.height, scale)) for _, scale in wanted]
+        shares = share(self._available, lines)
+        work = [
+            _Work(layer, scale, bitrate, layer.starts_keyframe(now=now))
+            for (layer, scale), bitrate in zip(wanted, shares, strict=True)
+            if bitrate
+        ]
+        for layer in {*self.layers} - {each.layer for each in work}:
+            layer.rest()
+        return work
 
-def _new_encoder(codec: str) -> Encoder:
-    return H264Encoder() if codec == "H264" else Vp8Encoder()
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One size to encode a picture in."""
+
+    layer: VideoLayer
+    scale: int
+    bitrate: int
+    keyframe: bool
+
+
+def _encode(picture: av.VideoFrame, work: list[_Work]) -> list[tuple[VideoLayer, list[bytes]]]:
+    """In the executor."""
+    return [
+        (each.layer, each.layer.encode(picture, scale=each.scale, bitrate=each.bitrate, keyframe=each.keyframe))
+        for each in work  # the full size is the last: its encoder changes the picture
+    ]

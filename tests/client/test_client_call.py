@@ -16,6 +16,7 @@ from aiortc.mediastreams import MediaStreamError
 from rich.console import Console
 
 from bench.people import RATE, Bars, Tone
+from bench.video.stock import HEIGHT, Film
 from rtc.client import (
     Call,
     CallError,
@@ -37,6 +38,7 @@ from rtc.client.cli import as_object, run, summary
 from rtc.client.events import EventStream
 from rtc.client.media import Media
 from rtc.client.recorder import FileWriter
+from rtc.sfu import demand
 from signaling.app import create_app
 from signaling.config import Settings
 
@@ -165,6 +167,29 @@ async def test_two_programs_hear_and_see_each_other(server: str) -> None:
         assert all(slot.packets_lost == 0 for slot in statistics.audio.values())
         assert statistics.rtt is not None
         assert "first picture" in summary(statistics)
+
+
+async def test_a_camera_is_sent_in_two_sizes_until_nobody_wants_the_small_one(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demand, "UNUSED_SECONDS", 0.5)
+    async with join(server, "r", name="Ann") as ann, join(server, "r", name="Bob") as bob:
+        events = bob.events()
+        camera = await ann.publish(Film(grain=False))
+        track = await bob.track((await until(events, Published)).publication)
+        heights = []
+        async with asyncio.timeout(SECONDS):
+            while True:
+                picture = await track.recv()
+                assert isinstance(picture, av.VideoFrame)
+                heights.append(picture.height)
+                video = camera.statistics().video
+                assert video is not None
+                if picture.height == HEIGHT and not video.layers[0].active:
+                    break
+        assert set(heights) <= {HEIGHT // 2, HEIGHT}
+        small, large = video.layers
+        assert 0 < small.frames_encoded < large.frames_encoded and large.active
 
 
 async def test_events_tell_who_comes_publishes_speaks_mutes_and_leaves(server: str) -> None:

@@ -20,7 +20,7 @@ from rtc.client.audio_sender import AudioSender, level_dbov
 from rtc.client.opus import Samples
 from rtc.client.outgoing import OutgoingStream
 from rtc.client.video_receiver import VideoReceiver
-from rtc.client.video_sender import MAX_BITRATE, MIN_BITRATE, VideoSender, quantised
+from rtc.client.video_sender import VideoSender
 from rtc.wire.rtcp import (
     GenericNack,
     PictureLossIndication,
@@ -251,7 +251,7 @@ async def run_video(
     stream.rtx_payload_types = {media: retransmission} if rtx else {}
     seen: list[tuple[float, av.VideoFrame]] = []
     with ThreadPoolExecutor(1) as executor:
-        sender = VideoSender(stream, codec=codec, payload_type=media, send_time_id=3, executor=executor)
+        sender = VideoSender((stream,), codec=codec, payload_type=media, executor=executor)
         receiver = VideoReceiver(
             ssrc=7, local_ssrc=9, codecs={media: codec}, rtx={retransmission: media}, executor=executor
         )
@@ -310,7 +310,7 @@ async def test_a_third_of_the_packets_lost_both_ways_costs_no_key_frame() -> Non
 async def test_a_hole_that_nothing_repairs_costs_a_key_frame_not_seventeen_seconds() -> None:
     with ThreadPoolExecutor(1) as executor:
         stream = OutgoingStream(ssrc=7, clock_rate=90000)
-        sender = VideoSender(stream, codec="VP8", payload_type=97, send_time_id=None, executor=executor)
+        sender = VideoSender((stream,), codec="VP8", payload_type=97, executor=executor)
         receiver = VideoReceiver(ssrc=7, local_ssrc=9, codecs={97: "VP8"}, rtx={}, executor=executor)
         arrived = []
         for index in range(90):
@@ -331,7 +331,7 @@ async def test_a_hole_that_nothing_repairs_costs_a_key_frame_not_seventeen_secon
 async def test_video_that_nobody_reads_costs_bounded_memory_and_no_key_frames_until_somebody_does() -> None:
     with ThreadPoolExecutor(1) as executor:
         stream = OutgoingStream(ssrc=7, clock_rate=90000)
-        sender = VideoSender(stream, codec="VP8", payload_type=97, send_time_id=None, executor=executor)
+        sender = VideoSender((stream,), codec="VP8", payload_type=97, executor=executor)
         receiver = VideoReceiver(ssrc=7, local_ssrc=9, codecs={97: "VP8"}, rtx={}, executor=executor)
         for index in range(200):
             for packet in await sender.encode(bars(index), now=index / 30):
@@ -349,11 +349,3 @@ async def test_video_that_nobody_reads_costs_bounded_memory_and_no_key_frames_un
             assert index < 400
         assert shows_bars(reading.result())
         assert reading.result().pts is not None
-
-
-@pytest.mark.parametrize("bitrate", [0, 30_000, 250_000, 400_000, 999_999, 5_000_000])
-def test_a_wandering_estimate_does_not_rebuild_the_encoder_all_the_time(bitrate: int) -> None:
-    step = quantised(bitrate)
-    assert MIN_BITRATE <= step <= MAX_BITRATE
-    assert step <= max(bitrate, MIN_BITRATE)
-    assert quantised(step) == step

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rtc.client.offer import LocalTransport, OfferedLine, read_answer, write_offer
+from rtc.wire import extensions
 from rtc.wire.sdp import SdpError, parse_offer
 
 TRANSPORT = LocalTransport(
@@ -103,3 +104,20 @@ def test_every_truncation_of_an_answer_is_read_or_refused() -> None:
             read_answer(ANSWER[:end])
         except SdpError:
             continue
+
+
+def test_a_camera_in_two_sizes_is_offered_with_rids_and_without_ssrcs() -> None:
+    lines = [OfferedLine("0", "video", rids=("q", "h")), OfferedLine("1", "video", (12, 13)), OfferedLine("2", "video")]
+    text = write_offer(TRANSPORT, lines, session_id=1, cname="me")
+    camera, screen, slot = parse_offer(text).media
+    assert (camera.rids, camera.direction, camera.ssrcs) == (("q", "h"), "sendonly", ())
+    assert {extensions.RID, extensions.REPAIRED_RID} <= camera.extensions.keys()
+    assert (screen.rids, screen.ssrcs) == ((), (12,))
+    assert extensions.RID not in screen.extensions and slot.direction == "recvonly"
+    assert "a=simulcast:send q;h\r\n" in text
+
+
+def test_what_the_server_takes_of_two_sizes_is_read() -> None:
+    taken = ANSWER.replace("a=mid:1\n", "a=mid:1\na=rid:q recv\na=rid:h recv\na=simulcast:recv q;h\n")
+    assert read_answer(taken).lines["1"].rids == ("q", "h")
+    assert read_answer(ANSWER).lines["1"].rids == ()

@@ -11,8 +11,8 @@ from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtp import RtpPacket as StockPacket
 from test_fanout import VIDEO, VP8_RTX, Wire, listener, numbers, send, source_of
 
-from bench.video.stock import CAMERA, FPS, VIEWER, Screen, virtual_clocks, watching
-from bench.virtual import Address, VirtualLoop, run
+from bench.video.stock import CAMERA, FPS, VIEWER, Screen, watching
+from bench.virtual import Address, VirtualLoop, clocks, run
 from rtc.netem import Link, LinkProfile
 from rtc.repair.holes import LEAP
 from rtc.sfu.slot import Slot
@@ -118,7 +118,7 @@ def simulate(scenario: Callable[[Screen, Callable[..., None]], Coroutine[None, N
                 loss = up if source == CAMERA else back if source == VIEWER else down if target == VIEWER else 0.0
                 link.profile = LinkProfile(loss=loss, delay=RTT / 2)
 
-        with virtual_clocks():
+        with clocks():
             async with watching(screen, grain=False):
                 await asyncio.sleep(2)
                 await scenario(screen, lose)
