@@ -39,7 +39,7 @@ class Holes:
         """Whether the receiver waits for something that will not come, so that its numbers have to leap."""
         self._floor = 0
         self._asked: dict[int, float] = {}
-        self._newest = -1
+        self._newest = self._excused = -1
         self._trouble_at = float("-inf")
         self._leapt_at = float("-inf")
 
@@ -66,7 +66,8 @@ class Holes:
         if not numbers:
             return []
         highest = numbers[-1]
-        if highest in made:
+        if highest in made and highest > self._excused:
+            self._excused = highest  # it is on its way; who asks for it again has lost it
             numbers.pop()
         if highest >= self._newest:
             self._newest = highest

@@ -42,6 +42,9 @@ KEYFRAME_BURST = 3
 MIN_RESEND_SECONDS = 0.01
 """A packet asked for twice within this time, or within a round trip, is sent once."""
 
+SHORT_TRIP = 0.35
+"""Seconds: what comes twice, a longer round trip apart, may be 100 packets old; that takes stock aiortc back to it."""
+
 MEMORY_OF_RESENDS = 512
 """Resent packets remembered for that."""
 
@@ -398,9 +401,8 @@ class Leg:
     def may_resend(self, sequence: int, *, now: float, rtt: float) -> bool:
         """Whether a packet asked for goes out again now: not twice in a round trip, nor with the budget overdrawn."""
         sent = self.resent.get(sequence)
-        # What comes a second time long after it was shown takes a buffer without a clock back to it.
-        trip = rtt * (0.9 if self.slot.holes is None else 1.1)
-        if sent is not None and now - sent < max(MIN_RESEND_SECONDS, trip):
+        certain = self.slot.holes is not None and rtt > SHORT_TRIP
+        if sent is not None and now - sent < max(MIN_RESEND_SECONDS, rtt * (1.1 if certain else 0.9)):
             return False
         return self.slot.resend_budget.take(0.0, now=now)
 

@@ -96,6 +96,7 @@ def test_a_gap_that_was_made_is_not_sent_again_and_is_no_trouble() -> None:
     one = holes()
     assert ask(one, [1010], 1.0, made=[1010]) == []
     assert not one.in_trouble(now=1.0)
+    assert ask(one, [1010], 1.5, made=[1010]) == [1010], "it was lost all the same"
     assert ask(one, [1010, 1015, 1020], 2.0, made=[1010, 1020]) == [1010, 1015], "that one is really missing"
     assert one.in_trouble(now=2.0 + TROUBLE_SECONDS - 0.1)
     assert not one.in_trouble(now=2.0 + TROUBLE_SECONDS)
