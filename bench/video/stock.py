@@ -61,12 +61,12 @@ class Film(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self, *, grain: bool) -> None:
+    def __init__(self, *, grain: bool, width: int = WIDTH, height: int = HEIGHT) -> None:
         super().__init__()
         dice = np.random.default_rng(0)
-        rough = dice.integers(16, 240, (HEIGHT // 16, WIDTH // 16), np.uint8)
+        rough = dice.integers(16, 240, (height // 16, width // 16), np.uint8)
         texture = np.kron(rough, np.ones((16, 16), np.uint8))
-        colour = np.full((HEIGHT // 2, WIDTH), 128, np.uint8)
+        colour = np.full((height // 2, width), 128, np.uint8)
         noise = dice.integers(0, 12 if grain else 1, (PICTURES, *texture.shape), np.uint8)
         self._pictures = [np.vstack([np.roll(texture, 4 * n, axis=1) + noise[n], colour]) for n in range(PICTURES)]
         self._next = 0

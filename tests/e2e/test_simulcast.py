@@ -1,4 +1,4 @@
-"""Simulcast between two pages: the picture has the size that it is shown at, and a change of size shows no freeze."""
+"""Simulcast: the picture has the size that it is shown at, and a change of size shows no freeze."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import uuid
 from pathlib import Path
 
 from playwright.async_api import Browser, Page
-from rig import ADA, BO, until
+from rig import ADA, BO, CLEO, until
 
 from bench import people
 from bench.people import Person, chromium
 from bench.service import service
+from bench.video.stock import Film
+from rtc.client import join
 
 CAMERA = Path(__file__).with_name("camera.js")
 LARGE = {"width": 900, "height": 640}
@@ -35,6 +37,11 @@ SENT = """connection.getSenders().map((sender) => sender.getParameters().encodin
 """RIDs of the encodings of the camera that are sent."""
 
 
+def height_of(identity: str) -> str:
+    """Lines of the picture in somebody's tile, in JavaScript."""
+    return f"(document.querySelector('[data-tile=\"{identity}\"] video')?.videoHeight ?? 0)"
+
+
 async def enter(browser: Browser, url: str, room: str, person: Person) -> Page:
     page = await people.open_page(browser, url, room, person, CAMERA)
     await page.set_viewport_size(LARGE)  # type: ignore[arg-type]  # playwright wants its own TypedDict
@@ -49,7 +56,7 @@ async def test_a_picture_follows_its_size_without_a_freeze() -> None:
         bo = await enter(browser, running.url, room, BO)
         await until(bo, "clarion.participants.some((one) => one.name === 'Ada')")
         identity = await bo.evaluate("clarion.participants.find((one) => one.name === 'Ada').id")
-        height = f"(document.querySelector('[data-tile=\"{identity}\"] video')?.videoHeight ?? 0)"
+        height = height_of(identity)
         await until(bo, f"{height} === 480")
         # The smaller one is left out beside the larger as long as the path seems too narrow for both.
         assert await ada.evaluate(SENT) in {"qh", "h"}, "two sizes of a picture of 640 by 480"
@@ -64,3 +71,14 @@ async def test_a_picture_follows_its_size_without_a_freeze() -> None:
         assert max(gaps) <= max(LONGEST_GAP, 2 * steady), (steady, gaps)
         # Nobody can use the larger one now.
         await until(ada, f"({SENT}) === 'q'")
+
+
+async def test_a_page_gets_the_camera_of_a_program_in_the_size_that_it_shows() -> None:
+    async with service() as running, chromium() as browser:
+        room = f"simulcast-{uuid.uuid4().hex[:8]}"
+        async with join(running.url, room, name=CLEO.name) as cleo:
+            await cleo.publish(Film(grain=False))
+            bo = await enter(browser, running.url, room, BO)
+            for viewport, lines in ((LARGE, 480), (SMALL, 240), (LARGE, 480)):
+                await bo.set_viewport_size(viewport)  # type: ignore[arg-type]  # as above
+                await until(bo, f"{height_of(cleo.id)} === {lines}")
