@@ -16,6 +16,7 @@ from rtc.netem import LinkProfile
 from rtc.sfu.reports import BURST_SECONDS, NUMBERS_PER_SECOND
 from rtc.sfu.slot import KEYFRAME_BURST, KEYFRAME_SECONDS
 from rtc.wire import rtcp
+from rtc.wire.extensions import TRANSPORT_CC
 from rtc.wire.twcc import TransportFeedback
 
 RTT = 0.04
@@ -59,6 +60,13 @@ class Liar(Participant):
         ])
 
 
+class Clockless(Liar):
+    """One without transport-wide feedback, which the server takes for a receiver that waits without end."""
+
+    def offer(self) -> str:
+        return "\r\n".join(line for line in super().offer().split("\r\n") if not line.endswith(TRANSPORT_CC))
+
+
 def all_at_once(liar: Liar, turn: int) -> Iterator[bytes]:
     """Whatever is sent arrives in no time: a link of any width."""
     yield liar.told(max(liar.newest - 9, 0), [0] * 10, reference=liar.now)
@@ -91,6 +99,13 @@ def nothing_arrives(liar: Liar, turn: int) -> Iterator[bytes]:
     yield liar.told(max(liar.newest - 9, 0), [None] * 9 + [0], reference=liar.now)
 
 
+def long_gone(liar: Liar, turn: int) -> Iterator[bytes]:
+    """It waits for what nobody can send any more."""
+    last = liar.heard[SLOT][-1].sequence if liar.heard[SLOT] else 0
+    lost = tuple(last - back & 0xFFFF for back in range(1, 20_000, 500))
+    yield rtcp.serialize([rtcp.ReceiverReport(1), rtcp.GenericNack(1, liar.slot_ssrc, lost)])
+
+
 def key_frames(liar: Liar, turn: int) -> Iterator[bytes]:
     """No picture can be decoded."""
     yield rtcp.serialize([rtcp.ReceiverReport(1), rtcp.PictureLossIndication(1, liar.slot_ssrc)])
@@ -110,23 +125,27 @@ def floods(liar: Liar, turn: int) -> Iterator[bytes]:
         yield struct.pack("!BBH", kind, 205, len(body) // 4) + body
 
 
-async def room(net: Network) -> tuple[Participant, Participant, Liar]:
+async def room(net: Network, kind: type[Liar]) -> tuple[Participant, Participant, Liar]:
     camera = await net.join("camera", publish=("video",), audio_slots=0, rids=("q", "h", "f"))
     honest = Participant(net, "honest", publish=(), audio_slots=0, video_slots=1)
     await honest.join()
-    liar = Liar(net, "liar", publish=(), audio_slots=0, video_slots=1)
+    liar = kind(net, "liar", publish=(), audio_slots=0, video_slots=1)
     await liar.join()
     liar.narrow(down=LinkProfile(bandwidth=LIAR_LINK, queue=0.2, delay=RTT / 2))
     return camera, honest, liar
 
 
-@pytest.mark.parametrize("lie", [
-    all_at_once, backwards, leaping, never_sent, nothing_arrives, key_frames, estimates, floods,
-], ids=lambda lie: lie.__name__)
-def test_a_listener_that_lies_hurts_only_itself(lie: Lie) -> None:
+LIES = (all_at_once, backwards, leaping, never_sent, nothing_arrives, key_frames, estimates, floods)
+
+
+@pytest.mark.parametrize(
+    ("lie", "kind"),
+    [*((lie, Liar) for lie in LIES), *((lie, Clockless) for lie in (nothing_arrives, long_gone, key_frames))],
+)
+def test_a_listener_that_lies_hurts_only_itself(lie: Lie, kind: type[Liar]) -> None:
     async def scenario() -> None:
         async with network() as net:
-            camera, honest, liar = await room(net)
+            camera, honest, liar = await room(net, kind)
             filming = asyncio.create_task(camera.film_simulcast(SECONDS + 1.0, temporal=False))
             await asyncio.sleep(1.0)
             begin, sent = liar.now, liar.way(up=False).sent
@@ -149,6 +168,7 @@ def test_a_listener_that_lies_hurts_only_itself(lie: Lie) -> None:
                 assert drops["feedback-unknown-packet"] >= 3 * SECONDS / EVERY - 3
             if lie is key_frames:
                 assert drops["keyframe-flood"] > 200
+            if lie is key_frames or kind is Clockless:
                 assert len(plis) <= KEYFRAME_BURST + SECONDS / KEYFRAME_SECONDS
             if lie is floods:
                 assert drops["rtcp-flood"] > 0
