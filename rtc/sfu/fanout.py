@@ -134,10 +134,7 @@ class Fanout:
         if packet.codec != self._codec:
             self.suspend()
             self._codec = packet.codec
-        leapt = [leg for leg in self._legs.values() if leg.leap(packet.sequence, now=now)] if starts else []
-        if leapt:
-            self._latest_first = packet.sequence
-            self._change()
+        leapt = self._leap(packet, now) if starts and self._codec != "opus" else []
         if starts and self.waiting:
             leapt += self._start(packet, now)
         for thinning in self._thinnings.values():
@@ -257,6 +254,14 @@ class Fanout:
             octets -= thinning.octets - leg.base_left_out[1]
         return slot.packets + packets, slot.octets + octets
 
+    def _leap(self, packet: SourcePacket, now: float) -> list[Leg]:
+        """With this key frame, give much higher numbers to those whose receivers wait in vain; returns these legs."""
+        leapt = [leg for leg in self._legs.values() if leg.leap(packet.sequence, now=now)]
+        if leapt:
+            self._latest_first = packet.sequence
+            self._change()
+        return leapt
+
     def _start(self, packet: SourcePacket, now: float) -> list[Leg]:
         """Make legs of those who wait; returns those of them that leap."""
         leapt = []
@@ -276,6 +281,8 @@ class Fanout:
             if slot.last_picture is not None and packet.layering is not None:
                 picture_delta = slot.last_picture[0] + 1 - packet.layering.picture_id
                 tl0_delta = slot.last_picture[1] + 1 - packet.layering.tl0picidx
+            if slot.holes is not None and slot.last_time is None:
+                slot.holes.starts(slot.last_sequence + 1)
             first = slot.leap(slot.last_sequence + 1, now=now)
             leg = self._legs[slot] = Leg(
                 slot=slot,

@@ -209,11 +209,7 @@ class Slot:
     def leap(self, first: int, *, now: float) -> int:
         """The number that a key frame gets where `first` comes next: much higher if its receiver waits in vain."""
         holes = self.holes
-        if holes is None:
-            return first
-        if self.last_time is None:
-            holes.starts(first)
-        if holes.given_up:
+        if holes is not None and holes.given_up:
             # What waits to be sent a second time would take the buffer of the receiver back to where it was.
             self.outlet.discard((self.ssrc, self.rtx_ssrc))
             first += LEAP

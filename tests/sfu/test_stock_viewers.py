@@ -61,6 +61,17 @@ def test_at_the_key_frame_after_what_is_given_up_the_numbers_leap_and_nothing_ol
     assert numbers(wire.take()) == [after.sequence_number + 1], "once"
 
 
+def test_what_is_missing_before_a_key_frame_that_others_asked_for_is_still_sent_again() -> None:
+    slot = listener("video")
+    source, wire = watched(slot)
+    missing = wire.take()[-1].sequence_number
+    ask_for_keyframe(source)
+    send(source, wire, 3, KEY)
+    assert numbers(wire.take()) == [missing + 1]
+    assert slot.holes is not None
+    assert slot.holes.nacked([missing], lost=(), made=(), now=0.1, rtt=RTT) == [missing]
+
+
 def test_who_gives_transport_wide_feedback_or_listens_never_leaps() -> None:
     slot = listener("video")
     slot.configure(VIDEO, {TRANSPORT_CC: 5})
