@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rtc.client.repairs import Repairs
 from rtc.repair.history import History
 from rtc.wire.extensions import pack_abs_send_time
 from rtc.wire.rtcp import DELAY_UNIT, ReportBlock, SenderReport, middle32, ntp_from_seconds
@@ -77,6 +78,8 @@ class OutgoingStream:
         """Header extensions of every packet: the MID, and of simulcast the RID."""
         self.rtx_extensions: dict[int, bytes] = {}
         """The same of retransmissions (RFC 4588)."""
+        self.repairs: Repairs | None = None
+        """What bounds retransmissions; None for no bound."""
         self.send_time_id: int | None = None
         """Id of the header extension that says when a packet left; None where none was agreed on."""
         self.statistics = OutgoingStatistics()
@@ -136,8 +139,11 @@ class OutgoingStream:
             sent = self._find(number)
             if sent is None or now - sent.resent_at < RESEND_SECONDS:
                 continue
+            again = self._retransmission(sent.packet, now)
+            if self.repairs is not None and not self.repairs.take(len(again), now=now):
+                break
             sent.resent_at = now
-            out.append(self._retransmission(sent.packet, now))
+            out.append(again)
         self.statistics.retransmitted += len(out)
         return out
 

@@ -16,6 +16,11 @@ KEYFRAME_SECONDS = 0.3
 """Shortest time between two key frames made on request."""
 
 
+OWED_SECONDS = 0.4
+"""Pictures are left out while those before have taken the bit rate of so many seconds to come: a key frame takes half
+of that, and each of a grainy picture several times its share where the encoder can be no coarser."""
+
+
 @dataclass(slots=True)
 class VideoLayerStatistics:
     """What one encoder did since the start."""
@@ -24,6 +29,8 @@ class VideoLayerStatistics:
     active: bool = False
     """Whether the last picture was encoded in this size: it is large enough, somebody wants it, and there is room."""
     frames_encoded: int = 0
+    frames_skipped: int = 0
+    """Pictures left out, since those before took more than the bit rate allows."""
     keyframes: int = 0
     target_bitrate: int = 0
     width: int = 0
@@ -53,6 +60,9 @@ class VideoLayer:
         self._encoder: _Vp8 | _H264
         self._keyframe_wanted = True
         self._keyframe_at = float("-inf")
+        self._owed = 0.0
+        """Bits sent before their time, as of the last look."""
+        self._looked_at = float("-inf")
         self.use(codec)
 
     def use(self, codec: str) -> None:
@@ -68,6 +78,14 @@ class VideoLayer:
         """A picture is not sent in this size; the next that is begins anew."""
         self.statistics.active = False
         self._keyframe_wanted = True
+
+    def has_room(self, bitrate: int, *, now: float) -> bool:
+        """Whether the next picture may be encoded now; it counts as left out if not."""
+        self._owed = max(0.0, self._owed - bitrate * (now - self._looked_at))
+        self._looked_at = now
+        has_room = self._owed <= OWED_SECONDS * bitrate
+        self.statistics.frames_skipped += not has_room
+        return has_room
 
     def starts_keyframe(self, *, now: float) -> bool:
         """Whether the next picture is to be a key frame; it is taken for done."""
@@ -85,6 +103,7 @@ class VideoLayer:
             picture = picture.reformat(width=width, height=height, format="yuv420p")
         picture.pict_type = PictureType.NONE  # what it was in a file means nothing here
         payloads, _ = self._encoder.encode(picture, keyframe)
+        self._owed += 8 * sum(map(len, payloads))
         statistics = self.statistics
         statistics.active = True
         statistics.frames_encoded += 1

@@ -14,6 +14,7 @@ from fractions import Fraction
 import av
 
 from rtc.client.outgoing import OutgoingStream
+from rtc.client.repairs import Repairs
 from rtc.client.simulcast import scaled, scales_of, share
 from rtc.client.video_buffer import CLOCK_RATE
 from rtc.client.video_layer import VideoLayer, VideoLayerStatistics
@@ -62,7 +63,9 @@ class VideoSender:
         self.frames_dropped = 0
         self.layers = tuple(VideoLayer(stream, codec) for stream in streams)
         self._frames = 0
-        self._available = START_BITRATE
+        self._repairs = Repairs(START_BITRATE)
+        for stream in streams:
+            stream.repairs = self._repairs
         self._wanted: Collection[str] | None = None
         self._payload_type = payload_type
         self._executor = executor
@@ -78,8 +81,8 @@ class VideoSender:
         self.request_keyframe()
 
     def set_bitrate(self, bitrate: int) -> None:
-        """Aim at what a REMB says, for all sizes together; bit/s."""
-        self._available = bitrate
+        """Aim at what a REMB says, for all sizes and what is sent again together; bit/s."""
+        self._repairs.available = bitrate
 
     def want(self, rids: Collection[str] | None) -> None:
         """Only these sizes are of use to anybody; None: all."""
@@ -153,15 +156,15 @@ class VideoSender:
             if self._wanted is None or not layer.stream.rid or layer.stream.rid in self._wanted
         ]
         lines = [min(scaled(picture.width, scale), scaled(picture.height, scale)) for _, scale in wanted]
-        shares = share(self._available, lines)
-        work = [
-            _Work(layer, scale, bitrate, layer.starts_keyframe(now=now))
-            for (layer, scale), bitrate in zip(wanted, shares, strict=True)
-            if bitrate
-        ]
-        for layer in {*self.layers} - {each.layer for each in work}:
+        shares = share(self._repairs.left(now=now), lines)
+        sent = [(*each, bitrate) for each, bitrate in zip(wanted, shares, strict=True) if bitrate]
+        for layer in {*self.layers} - {layer for layer, *_ in sent}:
             layer.rest()
-        return work
+        return [
+            _Work(layer, scale, bitrate, layer.starts_keyframe(now=now))
+            for layer, scale, bitrate in sent
+            if layer.has_room(bitrate, now=now)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

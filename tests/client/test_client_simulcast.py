@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from fractions import Fraction
 from itertools import pairwise
 
+import av
+import numpy as np
 import pytest
 from test_client_link import bars, shows_bars
 
@@ -16,9 +19,11 @@ from bench.video.stock import FPS, Film
 from bench.virtual import Address, clocks, run
 from bench.virtual_udp import open_virtual_udp
 from rtc.client.outgoing import OutgoingStream
+from rtc.client.repairs import Repairs
 from rtc.client.simulcast import BITRATE_STEPS, MAX_BITRATE, MIN_BITRATE, RIDS, scales_of, share
 from rtc.client.tracks import RemoteVideoTrack
 from rtc.client.video_buffer import VideoBuffer
+from rtc.client.video_layer import OWED_SECONDS
 from rtc.client.video_receiver import VideoReceiver
 from rtc.client.video_sender import VideoSender
 from rtc.netem import Link, LinkProfile
@@ -154,6 +159,40 @@ async def test_without_room_for_both_only_the_small_size_is_sent() -> None:
         assert {one.ssrc for one in await sent.film(10)} == {7}
         sent.sender.set_bitrate(2_000_000)
         assert {one.ssrc for one in await sent.film(10)} == {7, 8}
+
+
+async def test_a_picture_that_no_encoder_makes_small_enough_is_left_out_rather_than_the_rate_exceeded() -> None:
+    dice, bitrate = np.random.default_rng(1), 200_000
+    stream = OutgoingStream(ssrc=7, clock_rate=90000)
+    with ThreadPoolExecutor(1) as executor:
+        sender = VideoSender((stream,), codec="VP8", payload_type=97, executor=executor)
+        sender.set_bitrate(bitrate)
+        sizes = []
+        for number in range(300):
+            snow = av.VideoFrame.from_ndarray(dice.integers(0, 60, (360, 320), np.uint8), format="yuv420p")
+            snow.pts, snow.time_base = number * 3000, Fraction(1, 90000)
+            sizes.append(8 * sum(map(len, await sender.encode(snow, now=number / FPS))))
+    (layer,) = sender.statistics.layers
+    assert layer.frames_skipped > 10 and layer.frames_encoded + layer.frames_skipped == 300
+    assert sum(sizes) <= bitrate * (300 / FPS + OWED_SECONDS) + max(sizes)
+    assert any(sizes[150:]), "it goes on"
+
+
+@pytest.mark.parametrize("available", [100_000, 1_000_000])
+def test_what_is_sent_again_takes_half_of_the_rate_at_most_and_is_taken_from_the_pictures(available: int) -> None:
+    repairs = Repairs(available)
+    sent = sum(1000 for turn in range(3000) if repairs.take(1000, now=turn / 1000)) * 8 / 3
+    assert available / 2 * 0.7 <= sent <= available / 2
+    assert available / 2 <= repairs.left(now=3.0) <= available * 0.7
+    assert repairs.left(now=10.0) == available
+
+
+def test_a_flood_of_nacks_is_answered_within_that() -> None:
+    stream = OutgoingStream(ssrc=7, clock_rate=90000)
+    stream.repairs = Repairs(1_000_000)
+    packets = [RtpPacket.parse(stream.packet(97, bytes(1000), 0, now=0.0)).sequence_number for _ in range(60)]
+    answers = [data for turn in range(100) for data in stream.resend(packets, now=1 + turn * 0.02)]
+    assert 0.7 <= sum(map(len, answers)) * 8 / (500_000 * 2) <= 1
 
 
 def test_a_retransmission_says_which_size_it_repairs_and_when_it_left() -> None:
