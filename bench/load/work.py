@@ -172,7 +172,8 @@ async def steady(server: AbstractAsyncContextManager[Sfu], work: Work, seconds: 
     """A load as it is in calls."""
     async with crowd_of(server, lossy=work.lossy) as crowd:
         figures = await crowd.gather(work)
-        await crowd.run(seconds, figures)
+        result = await crowd.run(seconds, figures)
+        figures.notes["sent late at most, ms"] = result.latest * 1e3
         return figures
 
 
