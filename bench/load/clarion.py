@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from signaling.tokens import Grants, issue
 from . import sdp
 from .endpoint import AS_BROWSERS, ONLY_CM, Endpoint
 from .sdp import Kind, Line
-from .server import CLIENT_HOST, SERVER_HOST, Client, server_process
+from .server import CLIENT_HOST, SERVER_HOST, SIGNALLING_HOSTS, Client, server_process
 
 SOURCES: dict[Kind, str] = {"audio": "microphone", "video": "camera"}
 ANSWER_SECONDS = 20.0
@@ -81,11 +82,11 @@ class _Session:
 class Clarion:
     """A running `clarion serve`. With `whip`, clients come by WHIP and WHEP and accept AES-CM with HMAC-SHA1 only."""
 
-    def __init__(self, pid: int, port: int, secret: str, http: aiohttp.ClientSession, *, whip: bool) -> None:
+    def __init__(self, pid: int, port: int, secret: str, ways: Sequence[aiohttp.ClientSession], *, whip: bool) -> None:
         self.pid = pid
         self.url = f"http://{SERVER_HOST}:{port}"
         self._secret = secret
-        self._http = http
+        self._ways = itertools.cycle(ways)
         self._whip = whip
         self._certificate = RTCCertificate.generateCertificate()
         self._sessions: dict[int, _Session] = {}
@@ -94,7 +95,7 @@ class Clarion:
     async def metrics(self) -> str:
         """What /metrics says."""
         allowed = {"Authorization": f"Bearer {self._secret}"}
-        async with self._http.get(f"{self.url}/metrics", headers=allowed) as response:
+        async with next(self._ways).get(f"{self.url}/metrics", headers=allowed) as response:
             return await response.text()
 
     async def join(self, room: str, *, sends: Sequence[Kind], audio_slots: int = 0, video_slots: int = 0) -> Client:
@@ -131,7 +132,7 @@ class Clarion:
             await endpoint.close()
 
     async def _enter(self, client: Client, room: str, offer: str) -> str:
-        socket = await self._http.ws_connect(f"{self.url}/ws", max_msg_size=1 << 22)
+        socket = await next(self._ways).ws_connect(f"{self.url}/ws", max_msg_size=1 << 22)
         token = issue(self._secret, Grants(room=room), ttl=3600)
         await socket.send_str(json.dumps({"type": "join", "room": room, "name": "Load", "token": token}))
         session = _Session(socket)
@@ -146,7 +147,7 @@ class Clarion:
     async def _post(self, client: Client, room: str, offer: str) -> str:
         way = "whip" if client.publisher is not None else "whep"
         token = issue(self._secret, Grants(room=room), ttl=3600)
-        async with self._http.post(
+        async with next(self._ways).post(
             f"{self.url}/{way}/{room}", data=offer,
             headers={"Content-Type": "application/sdp", "Authorization": f"Bearer {token}"},
         ) as response:
@@ -170,9 +171,10 @@ async def clarion(*, whip: bool = False) -> AsyncIterator[Clarion]:
         env["CLARION_DATA_DIR"] = data
         async with server_process([program, "serve"], env=env, ready="Open ") as (pid, line, output):
             port = int(re.findall(r":(\d+)", line)[-1])
-            connector = aiohttp.TCPConnector(limit=0)
-            async with aiohttp.ClientSession(connector=connector) as http:
-                yield Clarion(pid, port, secret, http, whip=whip)
+            async with contextlib.AsyncExitStack() as opened:
+                connectors = [aiohttp.TCPConnector(limit=0, local_addr=(host, 0)) for host in SIGNALLING_HOSTS]
+                ways = [await opened.enter_async_context(aiohttp.ClientSession(connector=c)) for c in connectors]
+                yield Clarion(pid, port, secret, ways, whip=whip)
     faults = [line for line in output if "Traceback" in line or '"level": "error"' in line]
     if faults:
         raise RuntimeError("the service logged errors:\n" + "".join(output))

@@ -18,6 +18,8 @@ from .sdp import Kind
 SERVER_CORE, GENERATOR_CORE = 0, 1
 NAMESPACE = "clarion-load"
 CLIENT_HOST, SERVER_HOST = "10.77.77.1", "10.77.77.2"
+SIGNALLING_HOSTS = tuple(f"10.77.77.{i}" for i in range(11, 15))
+"""Where clients signal from, in turn: Clarion paces the connections of one address."""
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -85,7 +87,7 @@ def namespace() -> Iterator[None]:
     commands = [
         f"netns add {NAMESPACE}",
         f"link add {near} type veth peer name {far} netns {NAMESPACE}",
-        f"addr add {CLIENT_HOST}/24 dev {near}",
+        *(f"addr add {host}/24 dev {near}" for host in (CLIENT_HOST, *SIGNALLING_HOSTS)),
         f"link set {near} up",
         f"-n {NAMESPACE} addr add {SERVER_HOST}/24 dev {far}",
         f"-n {NAMESPACE} link set {far} up",
