@@ -59,8 +59,18 @@ CAME_THROUGH = 0.85
 FULL_SHARE = 0.9
 """Share of what a full link delivered of a probe that is thought to fit."""
 
-BLIND_GROWTH = 0.1
+BLIND_GROWTH = 0.5
 """Share by which the estimate rises each second while nothing is sent that could tell."""
+
+BLIND_SECONDS = 1.0
+"""It begins to when nothing was sent for so long, and where what is sent then turns out to be too much, after twice as
+long the next time."""
+
+MAX_BLIND_SECONDS = 8.0
+"""The longest such time."""
+
+FAILED_SECONDS = 10.0
+"""What is too much turns out to be within this time."""
 
 
 class Downlink:
@@ -83,6 +93,8 @@ class Downlink:
         self._was_full = False
         self._probe: _Probe | None = None
         self._next_probe = 0.0
+        self._blind_after = BLIND_SECONDS
+        self._blind_at = float("-inf")
         self._resends = 0.0
         self._resends_at = 0.0
 
@@ -171,8 +183,7 @@ class Downlink:
         if estimator.state is State.CONGESTED:
             self._congested_at = now
             self._was_full = True
-        if now - self._sent_at > 1.0:
-            estimator.bitrate = min(estimator.bitrate * (1 + BLIND_GROWTH * elapsed), float(MOST_BITRATE))
+        self._grow_blindly(elapsed, now)
         if not self._was_full:
             # Nothing has shown that it carries less than all: neither waits nor smaller pictures for caution's sake.
             self._pacer.bitrate = self.budget = MOST_BITRATE
@@ -181,6 +192,18 @@ class Downlink:
         self._pacer.factor = FACTOR if estimator.capacity is None else FULL_FACTOR
         # What is lost by chance will be sent again.
         self.budget = int(estimator.bitrate * (1 - min(self.estimator.loss.chance, RESEND_SHARE)))
+
+    def _grow_blindly(self, elapsed: float, now: float) -> None:
+        """Where all pictures are paused there is nothing to probe with: one must be tried, but not again and again."""
+        if now - self._sent_at > self._blind_after:
+            self._blind_at = now
+            rate = self.estimator.bitrate * (1 + BLIND_GROWTH * elapsed)
+            self.estimator.bitrate = min(rate, float(MOST_BITRATE))
+        elif 0 <= self._congested_at - self._blind_at <= FAILED_SECONDS:
+            self._blind_after = min(2 * self._blind_after, MAX_BLIND_SECONDS)
+            self._blind_at = float("inf")
+        elif now - self._blind_at > FAILED_SECONDS:
+            self._blind_after = BLIND_SECONDS
 
     def plan_probe(self, size: int, *, now: float) -> int:
         """How many packets of `size` bytes to send beyond the media to learn whether more fits; 0 for not now.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from narrow_room import Participant
@@ -116,5 +118,48 @@ def test_a_size_that_a_camera_does_not_give_is_not_asked_for_again_and_again() -
         changes = [rids for _, rids in course.asked]
         assert changes[-1] == ("h",)
         assert sum("f" in rids and "f" not in before for before, rids in pairwise(changes)) <= 1
+
+    simulate(scenario, rtt=RTT)
+
+
+async def without_picture(camera: Participant, filming: Coroutine[Any, Any, None], dead: float) -> tuple[int, int]:
+    """Its viewer has next to no link for so long: how often it was paused, and packets in the last second."""
+    viewer = Participant(camera.net, "viewer", publish=(), audio_slots=0, video_slots=1)
+    await viewer.join()
+    wide = LinkProfile(bandwidth=2 * WIDE, queue=QUEUE, delay=RTT / 2)
+    viewer.narrow(down=wide)
+    film = asyncio.create_task(filming)
+    await asyncio.sleep(4)
+    begin = viewer.now
+    viewer.narrow(down=LinkProfile(bandwidth=30_000, queue=QUEUE, delay=RTT / 2))
+    await asyncio.sleep(dead)
+    paused = sum(when > begin and each[0].paused for when, each in viewer.qualities)
+    viewer.narrow(down=wide)
+    widened = viewer.now
+    await film
+    shown_again = [one.time for one in viewer.heard["0"] if one.time > widened]
+    return paused, sum(time > viewer.now - 1 for time in shown_again)
+
+
+def test_who_can_have_no_picture_at_all_is_tried_ever_more_rarely() -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            camera = Camera(net, "camera", publish=("video",), audio_slots=0, rids=("q", "h", "f"))
+            await camera.join()
+            paused, packets = await without_picture(camera, camera.film_encodings(84), 60)
+            assert 1 <= paused <= 7
+            assert packets >= 100, "twenty seconds after"
+
+    simulate(scenario, rtt=RTT)
+
+
+def test_a_picture_of_one_size_comes_back_within_seconds_to_whom_it_was_too_much() -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            camera = Participant(net, "camera", publish=("video",), audio_slots=0)
+            await camera.join()
+            paused, packets = await without_picture(camera, camera.camera(24), 10)
+            assert paused >= 1
+            assert packets >= 100, "ten seconds after"
 
     simulate(scenario, rtt=RTT)
