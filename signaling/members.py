@@ -292,6 +292,10 @@ class Member:
             protocol.SlotQuality(mid=each.mid, paused=each.paused, limit=each.limit) for each in qualities
         )))
 
+    def clocks_changed(self, timestamps: Mapping[str, int]) -> None:
+        """The slots of this member have other clocks now."""
+        self.emit(protocol.Clocks(timestamps=dict(timestamps)))
+
     def encodings_wanted(self, mid: str, rids: tuple[str, ...], *, instead: bool) -> None:
         """Other simulcast encodings of m-line `mid` of this member are of use to anybody."""
         self.emit(protocol.Encodings(mid=mid, rids=rids, instead=instead))

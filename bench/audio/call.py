@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from unittest import mock
@@ -121,6 +121,9 @@ class Listening:
         """Nothing to do."""
 
     def qualities_changed(self, qualities: tuple[Quality, ...]) -> None:
+        """Nothing to do."""
+
+    def clocks_changed(self, timestamps: Mapping[str, int]) -> None:
         """Nothing to do."""
 
     def encodings_wanted(self, mid: str, rids: tuple[str, ...], *, instead: bool) -> None:

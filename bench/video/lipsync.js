@@ -5,7 +5,10 @@
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [width, height];
   const pen = canvas.getContext("2d");
+  const epoch = (moment) => performance.timeOrigin + moment;
   let context, out, white = false, frame = 0;
+  /** When (ms since the epoch) each flash was drawn and each beep began. */
+  window.flashes = [];
   const beep = () => {
     const tone = new OscillatorNode(context, { frequency: 1000 });
     tone.connect(new GainNode(context, { gain: 0.5 })).connect(out);
@@ -15,7 +18,10 @@
   const draw = () => {
     frame += 1;
     const flash = performance.now() % PERIOD < LASTS;
-    if (flash && !white && out) beep();
+    if (flash && !white && out) {
+      beep();
+      flashes.push(epoch(performance.now()));
+    }
     white = flash;
     for (let place = 0; place < 48; place += 1) {
       pen.fillStyle = white ? "white" : `hsl(${(place * 7 + frame * 3) % 360} 60% 30%)`;
@@ -42,7 +48,7 @@
     return stream;
   };
 
-  /** ms by which each flash was seen before its beep was heard, as long as that lasts. */
+  /** When (ms since the epoch) beeps were heard and flashes seen, for so many seconds. */
   window.lipsync = async (seconds) => {
     const other = clarion.participants.find((one) => !one.isSelf);
     const voice = clarion.track(other.publications.find((one) => one.source === "microphone").id);
@@ -73,9 +79,6 @@
     over = true;
     clearInterval(listen);
     await ears.close();
-    return heard.flatMap((at) => {
-      const apart = seen.map((moment) => at - moment).sort((a, b) => Math.abs(a) - Math.abs(b))[0];
-      return apart !== undefined && Math.abs(apart) < PERIOD / 2 ? [apart] : [];
-    });
+    return [heard.map(epoch), seen.map(epoch)];
   };
 })();

@@ -31,6 +31,7 @@ from .publication import Publication
 from .reports import Reports
 from .selection import Quality
 from .slot import Outlet, Slot
+from .slot_clocks import SlotClocks
 from .source import Source
 from .uplink import Uplink
 
@@ -92,6 +93,7 @@ class Peer:
         self._link: Link | None = None
         self._past = MediaCounts()
         self._next_judgement = 0.0
+        self._clocks = SlotClocks()
         self._closed = False
         # Without GCM a packet costs twice as much; who does not have it fails once and comes back.
         self._gcm_only = not any_srtp
@@ -299,6 +301,7 @@ class Peer:
                 self._notice_narrow_uplink(now)
                 if self.watches_video:
                     self._judge_downlink(now)
+                    self._tell_clocks(now)
                 self._judge_path(now)
                 if self._reports.is_calm:
                     next_tick = self._reports.next
@@ -329,6 +332,11 @@ class Peer:
         self.video_budget = self.downlink.budget
         if any(quality.limit == "bandwidth" for quality in self.qualities):
             self._probe(now)
+
+    def _tell_clocks(self, now: float) -> None:
+        timestamps = self._clocks.look(self.slots.values(), now=now)
+        if timestamps:
+            self.events.clocks_changed(timestamps)
 
     def _probe(self, now: float) -> None:
         """Send the latest packets of a slot once more, faster than the path is known to carry."""

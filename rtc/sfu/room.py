@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -49,6 +49,9 @@ class PeerEvents(Protocol):
 
     def qualities_changed(self, qualities: tuple[Quality, ...]) -> None:
         """What the peer's video slots show of what they could; slots that carry nothing visible are left out."""
+
+    def clocks_changed(self, timestamps: Mapping[str, int]) -> None:
+        """RTP timestamps of one moment on all slots that play, by MID: they go on from there at their clock rates."""
 
     def encodings_wanted(self, mid: str, rids: tuple[str, ...], *, instead: bool) -> None:
         """Of the simulcast encodings that the peer sends on m-line `mid`, these are of use to anybody.

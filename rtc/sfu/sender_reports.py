@@ -37,17 +37,13 @@ class SenderReports:
             yield b"".join((*reports, *names))
 
     def _report(self, slot: Slot, now: float) -> bytes | None:
-        source = slot.source
-        leg = None if source is None else source.fanout.leg(slot)
-        if source is None or leg is None:
-            return None
-        timestamp = source.clock.timestamp_at(now)
+        timestamp = slot.timestamp_at(now)
         if timestamp is None:
             return None
-        packets, octets = source.fanout.sent(leg)
+        packets, octets = slot.sent()
         return rtcp.pack_sender_report(
             slot.ssrc, rtcp.ntp_from_seconds(now + self._wall_offset),
-            leg.outgoing_timestamp(timestamp), packets & 0xFFFFFFFF, octets & 0xFFFFFFFF,
+            timestamp, packets & 0xFFFFFFFF, octets & 0xFFFFFFFF,
         )
 
     def _name(self, ssrc: int) -> bytes:

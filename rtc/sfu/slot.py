@@ -251,6 +251,12 @@ class Slot:
             return self.packets, self.octets
         return self.source.fanout.sent(leg)
 
+    def timestamp_at(self, now: float) -> int | None:
+        """The RTP timestamp of this moment on what it receives; None while that is nothing, or not known."""
+        leg = None if self.source is None else self.source.fanout.leg(self)
+        timestamp = None if self.source is None or leg is None else self.source.clock.timestamp_at(now)
+        return None if leg is None or timestamp is None else leg.outgoing_timestamp(timestamp)
+
     @property
     def never_sent(self) -> int:
         """Numbers used up without a packet, since the publisher's never arrived; counted from some point."""

@@ -59,6 +59,7 @@ from signaling.protocol.governance import (
     Waiting,
 )
 from signaling.protocol.media import (
+    Clocks,
     Codecs,
     Encodings,
     MediaCommand,
@@ -144,6 +145,7 @@ __all__ = [
     "CallsMessage",
     "ChatMessage",
     "ClientMessage",
+    "Clocks",
     "CloseReason",
     "Closed",
     "Codecs",

@@ -93,6 +93,12 @@ class Quality(Event, tag="quality"):
     slots: tuple[SlotQuality, ...]
 
 
+class Clocks(Event, tag="clocks"):
+    """RTP timestamps of one moment by m-line: what was captured together on the slots of this session that play."""
+
+    timestamps: dict[str, int]
+
+
 class Encodings(Event, tag="encodings"):
     """Of the simulcast encodings of m-line `mid`, only those with these `rids` are of use to anybody now."""
 
@@ -115,4 +121,6 @@ class Transport(Event, tag="transport"):
 
 
 MediaCommand = Offer | Publish | Unpublish | Mute | Watch
-MediaEvent = Published | Unpublished | Muted | Slots | Speakers | Redundancy | Quality | Encodings | Codecs | Transport
+MediaEvent = (
+    Published | Unpublished | Muted | Slots | Speakers | Redundancy | Quality | Clocks | Encodings | Codecs | Transport
+)

@@ -99,6 +99,7 @@ RECEIVED = [
     server.Quality(seq=11, slots=(server.SlotQuality("4", paused=True, limit="bandwidth"), server.SlotQuality("5"))),
     server.Encodings(seq=12, mid="1", rids=("q", "h")),
     server.Codecs(seq=12, codecs=("AV1", "VP8")),
+    server.Clocks(seq=12, timestamps={"4": 0xFFFFFFFF, "8": 0}),
     server.Closed(seq=10, reason="shutdown"),
     server.Waiting(),
     server.LobbyChanged(seq=11, waiters=(server.Waiter("w", "Ada"),)),

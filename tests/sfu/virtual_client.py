@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from virtual_endpoint import Endpoint
@@ -62,6 +62,8 @@ class Client(Endpoint):
         self.states: list[str] = []
         self.slots: tuple[SlotView, ...] = ()
         self.qualities: list[tuple[float, tuple[Quality, ...]]] = []
+        self.clocks: list[tuple[float, dict[str, int]]] = []
+        """Timestamps of one moment by the mid of the slot, each time that they were told."""
         self.wanted_encodings: tuple[str, ...] = ()
         self.codecs: list[tuple[str, ...]] = []
         """What it was told that everybody can decode, each time."""
@@ -95,6 +97,9 @@ class Client(Endpoint):
 
     def qualities_changed(self, qualities: tuple[Quality, ...]) -> None:
         self.qualities.append((self.now, qualities))
+
+    def clocks_changed(self, timestamps: Mapping[str, int]) -> None:
+        self.clocks.append((self.now, dict(timestamps)))
 
     def encodings_wanted(self, mid: str, rids: tuple[str, ...], *, instead: bool) -> None:
         self.wanted_encodings = rids

@@ -89,8 +89,7 @@ export class Call extends EventTarget {
 
   /** @param {string} publication @returns {MediaStreamTrack | null} the track of a slot that carries it */
   trackOf(publication) {
-    const mid = this.roster.slotOf(publication);
-    return (mid !== null && this.#peer?.receivedTracks().get(mid)) || null;
+    return this.#peer?.receivers().get(this.roster.slotOf(publication) ?? "")?.track ?? null;
   }
 
   /** @param {string} publication @returns {import("./types.js").SlotQuality | undefined} what keeps it from its best */
@@ -139,7 +138,7 @@ export class Call extends EventTarget {
       const reply = this.signaling.command({ type: "offer", sdp });
       this.#publish(); // goes out right behind the offer, without waiting for its answer
       return (await reply).sdp ?? "";
-    }, this.#redundancy, this.#simulcast);
+    }, this.#redundancy, this.#simulcast, () => this.roster.couples());
     this.#peer = peer;
     this.#grow();
     peer.connection.onconnectionstatechange = () => {
@@ -214,7 +213,7 @@ export class Call extends EventTarget {
   }
 
   #playSlots() {
-    const tracks = [...this.#peer?.receivedTracks() ?? []];
+    const tracks = [...this.#peer?.receivers() ?? []].map(([mid, { track }]) => /** @type {const} */ ([mid, track]));
     this.audio.set(new Map(tracks.filter(([, track]) => track.kind === "audio")));
     this.#changed();
   }

@@ -1,5 +1,7 @@
 /** The one peer connection: m-lines to send on, slots to receive on, offers. The page offers, the server answers. */
 
+import { LipSync } from "./lipsync.js";
+
 /** @typedef {import("./types.js").Source} Source */
 /** @typedef {import("./types.js").Kind} Kind */
 
@@ -22,14 +24,16 @@ export class Peer {
   /** @type {Promise<unknown>} */ #negotiation = Promise.resolve();
   /** Ends what goes on by itself. */
   #rest = () => {};
+  #lipSync;
 
   /**
    * @param {RTCIceServer[]} iceServers
    * @param {(sdp: string) => Promise<string>} ask  sends an offer, resolves to the answer
    * @param {import("./redundancy.js").Redundancy} redundancy
    * @param {import("./simulcast.js").Simulcast} simulcast
+   * @param {() => import("./roster.js").Couple[]} couples  whose sound and picture are played now
    */
-  constructor(iceServers, ask, redundancy, simulcast) {
+  constructor(iceServers, ask, redundancy, simulcast, couples) {
     this.ask = ask;
     this.redundancy = redundancy;
     this.simulcast = simulcast;
@@ -42,6 +46,7 @@ export class Peer {
       this.#sending.set(source, transceiver);
       if (source === "camera") this.#rest = simulcast.makeRoom(transceiver.sender);
     }
+    this.#lipSync = new LipSync(couples, () => this.receivers());
   }
 
   /**
@@ -107,17 +112,18 @@ export class Peer {
     if (event.type === "codecs") this.simulcast.useCodecs(event.codecs, this.#sending.get("screen")?.sender);
   }
 
-  /** @returns {Map<string, MediaStreamTrack>} the tracks of the slots by m-line */
-  receivedTracks() {
-    const tracks = new Map();
+  /** @returns {Map<string, RTCRtpReceiver>} those of the slots by m-line */
+  receivers() {
+    const receivers = new Map();
     for (const slot of [...this.#slots.audio, ...this.#slots.video]) {
-      if (slot.mid !== null) tracks.set(slot.mid, slot.receiver.track);
+      if (slot.mid !== null) receivers.set(slot.mid, slot.receiver);
     }
-    return tracks;
+    return receivers;
   }
 
   close() {
     this.#rest();
+    this.#lipSync.close();
     this.connection.close();
     this.redundancy.release(this.#sending.values());
   }

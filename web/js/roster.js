@@ -8,6 +8,18 @@ import { listed } from "./i18n.js";
 
 /** Seconds for which somebody counts as speaking after the last sign of it, so that rings do not flicker. */
 const SPEAKING_HOLD = 0.7;
+/** Milliseconds for which a voice counts as heard: what is done for it is not undone between two sentences. */
+const HEARD_HOLD = 30_000;
+/** Sounds, and the pictures that belong to them. */
+/** @type {[Source, Source][]} */
+const COUPLES = [["microphone", "camera"], ["screen-audio", "screen"]];
+
+/**
+ * Sound and picture of one person: on which m-lines, `of` which publications, and by `clocks` the RTP timestamps of both
+ * that were captured at one moment.
+ *
+ * @typedef {{sound: string, picture: string, of: string, clocks: [number, number]}} Couple
+ */
 
 export class Person {
   /** @type {Map<string, Publication>} */ publications = new Map();
@@ -46,6 +58,8 @@ export class Roster {
   slots = new Map();
   /** How the picture of each m-line is kept from its best. @type {Map<string, import("./types.js").SlotQuality>} */
   qualities = new Map();
+  /** RTP timestamps of one moment by m-line. @type {Map<string, number>} */
+  clocks = new Map();
   selfId = "";
   /** Who speaks according to the latest event; it stands until the next one. @type {Set<string>} */
   #speakers = new Set();
@@ -55,6 +69,7 @@ export class Roster {
     this.people.clear();
     this.slots.clear();
     this.qualities.clear();
+    if (!joined.snapshot) this.clocks.clear(); // a snapshot tells of the room, the connection goes on
     this.#speakers.clear();
     this.selfId = joined.you.id;
     this.people.set(joined.you.id, new Person(joined.you, true));
@@ -119,6 +134,9 @@ export class Roster {
       case "quality":
         this.qualities = new Map(event.slots.map((slot) => [slot.mid, slot]));
         break;
+      case "clocks":
+        this.clocks = new Map(Object.entries(event.timestamps));
+        break;
       case "transport":
         break;
     }
@@ -149,6 +167,23 @@ export class Roster {
   slotOf(publication) {
     for (const slot of this.slots.values()) if (slot.publication === publication) return slot.mid;
     return null;
+  }
+
+  /** @returns {Couple[]} of those who speak, or did a moment ago, so far as the clocks are known */
+  couples() {
+    const couples = [];
+    const since = performance.now() - HEARD_HOLD;
+    for (const person of this.others.filter(({ spoke }) => spoke && spoke > since)) {
+      for (const [voice, view] of COUPLES) {
+        const [heard, seen] = [person.publication(voice)?.id ?? "", person.publication(view)?.id ?? ""];
+        const [sound, picture] = [this.slotOf(heard) ?? "", this.slotOf(seen) ?? ""];
+        const [first, second] = [this.clocks.get(sound), this.clocks.get(picture)];
+        if (first === undefined || second === undefined) continue;
+        /** @type {[number, number]} */ const clocks = [first, second];
+        couples.push({ sound, picture, of: `${heard} ${seen}`, clocks });
+      }
+    }
+    return couples;
   }
 
   /** @param {"audio" | "video"} kind  how many publications of it the others have */

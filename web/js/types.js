@@ -46,6 +46,7 @@
  * @typedef {{type: "quality", seq: number, slots: SlotQuality[]}} Quality
  * @typedef {{type: "encodings", seq: number, mid: string, rids: string[], instead?: boolean}} Encodings
  * @typedef {{type: "codecs", seq: number, codecs: string[]}} Codecs
+ * @typedef {{type: "clocks", seq: number, timestamps: Record<string, number>}} Clocks
  * @typedef {{type: "waiting", seq: number}} Waiting
  * @typedef {{type: "lobby", seq: number, waiters: Waiter[]}} LobbyChanged
  * @typedef {{type: "room-changed", seq: number, settings: RoomSettings}} RoomChanged
@@ -55,7 +56,7 @@
  * @typedef {{type: "closed", seq: number, reason: string}} Closed
  *
  * @typedef {ParticipantJoined | ParticipantLeft | ParticipantChanged | Published | Unpublished | Muted | Slots
- *   | Speakers | Transport | RedundancyAsked | Quality | Encodings | Codecs | MessageSent | Waiting | LobbyChanged | RoomChanged
+ *   | Speakers | Transport | RedundancyAsked | Quality | Encodings | Codecs | Clocks | MessageSent | Waiting | LobbyChanged | RoomChanged
  *   | PermissionsChanged | RoleChanged | UnmuteAsked} RoomEvent
  * @typedef {Joined | Reachable | Resumed | Reply | ErrorMessage | Closed | RoomEvent | LineEvent} ServerMessage
  *

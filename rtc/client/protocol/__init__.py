@@ -62,6 +62,7 @@ from rtc.client.protocol.governance import (
     Waiting,
 )
 from rtc.client.protocol.media import (
+    Clocks,
     Codecs,
     Encodings,
     MediaCommand,
@@ -124,6 +125,7 @@ __all__ = [
     "Called",
     "CallsEvent",
     "ChatMessage",
+    "Clocks",
     "Closed",
     "Codecs",
     "Command",

@@ -84,6 +84,12 @@ class Quality(Event, tag="quality"):
     """What the visible video slots show of what they could; of no use without a screen."""
 
 
+class Clocks(Event, tag="clocks"):
+    """RTP timestamps of one moment on our slots, by m-line; who reads sender reports knows them."""
+
+    timestamps: dict[str, int]
+
+
 class Encodings(Event, tag="encodings"):
     """Of the simulcast encodings of m-line `mid`, only these are of use to anybody now."""
 
@@ -104,4 +110,6 @@ class Transport(Event, tag="transport"):
 
 
 MediaCommand = Offer | Publish | Unpublish | Mute | Watch
-MediaEvent = Published | Unpublished | Muted | Slots | Speakers | Redundancy | Quality | Encodings | Codecs | Transport
+MediaEvent = (
+    Published | Unpublished | Muted | Slots | Speakers | Redundancy | Quality | Clocks | Encodings | Codecs | Transport
+)

@@ -1,0 +1,81 @@
+"""Sound and picture of a person are played together: which is held back, by how much, and when neither is."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import OpenPage, person, until
+
+BAR = 45  # ms
+COLLECT = """
+    const add = RTCPeerConnection.prototype.addTransceiver;
+    window.receivers = {};
+    RTCPeerConnection.prototype.addTransceiver = function (...options) {
+        const transceiver = add.apply(this, options);
+        if (options[1]?.direction === "recvonly") (window.receivers[options[0]] ??= []).push(transceiver.receiver);
+        return transceiver;
+    };
+    window.played = (kind) => receivers[kind][0].getSynchronizationSources()[0];
+    /** ms by which the picture is behind the sound, by the clocks that the page was told. */
+    window.behind = () => {
+        const [sound, picture] = [played("audio"), played("video")];
+        const [heard, seen] = [(sound.rtpTimestamp - clocks[0]) / 48, (picture.rtpTimestamp - clocks[1]) / 90];
+        return picture.timestamp - seen - sound.timestamp + heard;
+    };
+    /** Say that the picture is so much behind, compared with how both are played now. */
+    window.tell = (ms) => {
+        const [sound, picture] = [played("audio"), played("video")];
+        const passed = picture.timestamp - sound.timestamp;
+        window.clocks = [sound.rtpTimestamp, Math.round(picture.rtpTimestamp + 90 * (ms - passed))];
+        const mids = ["microphone", "camera"].map((source) => {
+            const { id } = fake.people[0].publications.find((one) => one.source === source);
+            return fake.slots.find((slot) => slot.publication === id).mid;
+        });
+        const timestamps = Object.fromEntries(mids.map((mid, place) => [mid, clocks[place] >>> 0]));
+        fake.emit({type: "clocks", timestamps});
+        fake.emit({type: "speakers", speakers: [{participant: fake.people[0].id, level: -20}]});
+    };
+"""
+
+
+@pytest.mark.parametrize(
+    ("behind", "delays"),
+    [
+        ([0, 19, -14], [(0, 0)] * 3),  # nobody notices
+        ([200, 200, 140, 90, 50, 20, 25], [(100, 0), (200, 0), (284, 0), (333, 0), *[(350, 0)] * 3]),
+        ([120, 60, 20, -60, -180, -180], [(70, 0), (98, 0), (98, 0), (42, 0), (0, 0), (0, 60)]),  # the loss is over
+        ([-45, -40, -30, -25, -15, 0], [(0, 21), (0, 39), (0, 50), (0, 57), (0, 57), (0, 47)]),
+        ([-300, -300], [(0, 60), (0, 60)]),  # a picture is not held back far
+        ([-45, 200, 200], [(0, 21), (0, 0), (100, 0)]),
+        ([700, 310, 290], [(0, 0), (0, 0), (100, 0)]),  # out of reach
+        ([200, 200, 250, 250, 250, 330], [(100, 0), (200, 0), (300, 0), (350, 0), (0, 0), (0, 0)]),  # in vain
+        ([120, None, 120], [(70, 0), (0, 0), (70, 0)]),  # the camera is off for a moment
+    ],
+)
+def test_whichever_is_early_is_held_back_slowly_and_no_more_than_need_be(
+    open_page: OpenPage, behind: list[float | None], delays: list[tuple[float, float]]
+) -> None:
+    found = open_page().evaluate(
+        """async (steps) => {
+            const {Alignment} = await import("/static/js/lipsync.js");
+            const alignment = new Alignment();
+            return steps.map((behind) => (alignment.step(behind), [alignment.sound, alignment.picture]));
+        }""",
+        behind,
+    )
+    assert [tuple(each) for each in found] == delays
+
+
+def test_sound_waits_for_a_late_picture_and_no_longer_once_that_is_gone(join: OpenPage) -> None:
+    page = join(fake={"people": [person(1, "Ada")], "tones": True}, script=COLLECT)
+    page.wait_for_selector('[data-tile="person-1"].has-video')
+    page.locator(".bar-name").click()
+    until(page, "played('audio') && played('video')")
+    assert page.evaluate("receivers.audio[0].jitterBufferTarget") is None
+    page.evaluate("tell(250)")
+    until(page, "receivers.audio[0].jitterBufferTarget > 0")
+    until(page, f"Math.abs(behind()) <= {BAR}")
+    page.evaluate("""() => {
+        const {id} = fake.people[0].publications.find((one) => one.source === "camera");
+        fake.emit({type: "unpublished", participant: fake.people[0].id, publication: id});
+    }""")
+    until(page, "receivers.audio[0].jitterBufferTarget === null")

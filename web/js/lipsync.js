@@ -1,0 +1,152 @@
+/**
+ * Sound and picture of a person, played together: whichever is early is held back, by no more than need be.
+ *
+ * A browser does so by itself only where both are of one MediaStream for life, which slots are not, and it then keeps
+ * the sound back when the picture is long gone. So the page does it, by what is played when, and by the clocks of the
+ * slots, which the server tells.
+ */
+
+/** @typedef {{timestamp: number, rtpTimestamp: number}} Played  when (ms) which RTP timestamp was played */
+/** @typedef {import("./roster.js").Couple} Couple */
+
+/** ms between two looks at what is played, and so many looks to one step. */
+const LOOK_EVERY = 250;
+const LOOKS = 4;
+/** Ticks of the RTP clocks in a ms. */
+const SOUND_TICKS = 48;
+const PICTURE_TICKS = 90;
+/** ms by which the picture may be behind the sound, and ahead of it, before either is held back. */
+const MOST_BEHIND = 20;
+const MOST_AHEAD = 15;
+/** ms in one step, at most: to play slower than this is heard. */
+const STEP = 100;
+/** Of what is amiss, so much is mended in a step, since the next may come before it has taken effect. */
+const GAIN = 0.7;
+/** Less, in ms, is not worth a change. */
+const LITTLE = 8;
+/** ms that a jitter buffer of sound is asked for at most: people talk at the same time when they wait longer. */
+const SOUND_MOST = 350;
+/** ms of a picture: what it is early by on a clean line, not more. */
+const PICTURE_MOST = 60;
+/** A picture so many ms behind is out of reach: then the sound, which people answer to, is not held back in vain. */
+const TOO_LATE = 300;
+/** With the sound held back as far as it may be, the picture is still so many ms behind: it was in vain. */
+const IN_VAIN = 100;
+/** So many steps without anything to align are a pause that both come back from as they were. */
+const PATIENCE = 3;
+/** ms: what is further apart is told by the clocks of a connection before this one. */
+const ABSURD = 5000;
+/** ms by which sound is later than reports tell: a browser's take a frame of 20 ms as captured when it is whole, and
+ * where it is captured and where it is played it waits for a block of 10 ms. */
+const UNTOLD = 40;
+
+/** How far to hold back the one or the other. */
+export class Alignment {
+  /** ms that the jitter buffer of the sound, and of the picture, is asked for at least; 0: as little as it can. */
+  sound = 0;
+  picture = 0;
+
+  /** @param {number | null} behind  ms by which the picture is behind the sound; null: there is nothing to align */
+  step(behind) {
+    if (behind === null || (!this.sound && behind > TOO_LATE)) [this.sound, this.picture] = [0, 0];
+    else if (this.picture) this.picture = moved(this.picture, -behind - MOST_AHEAD, PICTURE_MOST);
+    else if (this.sound === SOUND_MOST && behind > IN_VAIN) this.sound = 0;
+    else if (this.sound || behind > MOST_BEHIND) this.sound = moved(this.sound, behind - MOST_BEHIND, SOUND_MOST);
+    else if (behind < -MOST_AHEAD) this.picture = moved(0, -behind - MOST_AHEAD, PICTURE_MOST);
+  }
+}
+
+/** @param {number} delay @param {number} error @param {number} most */
+function moved(delay, error, most) {
+  if (Math.abs(error) < LITTLE) return delay;
+  const by = Math.max(-STEP, Math.min(STEP, GAIN * error));
+  return Math.max(0, Math.min(most, Math.round(delay + by)));
+}
+
+/**
+ * @param {Played} sound @param {Played} picture @param {[number, number]} clocks  of both, at one moment
+ * @returns {number} ms by which the picture is behind
+ */
+export function behindness(sound, picture, clocks) {
+  // RTP timestamps wrap: `| 0` takes the shorter way around
+  const heard = sound.timestamp - ((sound.rtpTimestamp - clocks[0]) | 0) / SOUND_TICKS;
+  const seen = picture.timestamp - ((picture.rtpTimestamp - clocks[1]) | 0) / PICTURE_TICKS;
+  return seen - heard - UNTOLD;
+}
+
+/** A couple and what was noticed of it since the last step. */
+class Watched {
+  alignment = new Alignment();
+  /** @type {number[]} */ #behind = [];
+  #idle = 0;
+  /** @type {Played | undefined} */ #sound;
+  /** @type {Played | undefined} */ #picture;
+
+  /** @param {Played | undefined} heard @param {Played | undefined} seen @param {[number, number]} clocks */
+  look(heard, seen, clocks) {
+    // what stands still is not compared: nobody speaks, or the picture is not sent
+    const both = heard && seen && heard.rtpTimestamp !== this.#sound?.rtpTimestamp
+      && seen.rtpTimestamp !== this.#picture?.rtpTimestamp;
+    const behind = both ? behindness(heard, seen, clocks) : ABSURD;
+    if (Math.abs(behind) < ABSURD) this.#behind.push(behind);
+    [this.#sound, this.#picture] = [heard, seen];
+  }
+
+  step() {
+    const sorted = this.#behind.sort((a, b) => a - b);
+    this.#idle = sorted.length ? 0 : this.#idle + 1;
+    if (sorted.length) this.alignment.step(sorted[sorted.length >> 1]);
+    else if (this.#idle >= PATIENCE) this.alignment.step(null);
+    this.#behind = [];
+  }
+}
+
+export class LipSync {
+  /** @type {Map<string, Watched>} */ #watched = new Map();
+  /** Receivers that hold something back, and ms of it. @type {Map<RTCRtpReceiver, number>} */ #held = new Map();
+  #looks = 0;
+  #timer;
+
+  /**
+   * @param {() => Couple[]} couples  whose sound and picture are played now
+   * @param {() => Map<string, RTCRtpReceiver>} receivers  of the slots by m-line
+   */
+  constructor(couples, receivers) {
+    this.#timer = setInterval(() => this.#look(couples(), receivers()), LOOK_EVERY);
+  }
+
+  /** @param {Couple[]} couples @param {Map<string, RTCRtpReceiver>} receivers */
+  #look(couples, receivers) {
+    this.#looks += 1;
+    /** @type {Map<string, Watched>} */ const watching = new Map();
+    /** @type {Map<RTCRtpReceiver, number>} */ const wanted = new Map();
+    for (const { sound, picture, of, clocks } of couples) {
+      const [ear, eye] = [receivers.get(sound), receivers.get(picture)];
+      if (!ear || !eye) continue;
+      const key = [sound, picture, of].join(" ");
+      const watched = this.#watched.get(key) ?? new Watched();
+      watching.set(key, watched);
+      watched.look(ear.getSynchronizationSources()[0], eye.getSynchronizationSources()[0], clocks);
+      if (this.#looks % LOOKS === 0) watched.step();
+      wanted.set(ear, watched.alignment.sound).set(eye, watched.alignment.picture);
+    }
+    this.#watched = watching;
+    this.#hold(wanted);
+  }
+
+  /** @param {Map<RTCRtpReceiver, number>} wanted */
+  #hold(wanted) {
+    for (const receiver of new Set([...this.#held.keys(), ...wanted.keys()])) {
+      const delay = wanted.get(receiver) ?? 0;
+      if (delay === (this.#held.get(receiver) ?? 0)) continue;
+      receiver.jitterBufferTarget = delay || null;
+      if (delay) this.#held.set(receiver, delay);
+      else this.#held.delete(receiver);
+    }
+  }
+
+  close() {
+    clearInterval(this.#timer);
+    this.#hold(new Map());
+  }
+}
