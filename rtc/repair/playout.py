@@ -12,7 +12,11 @@ LEAST_LOSS = 0.03
 """With less on a path, what a receiver does by itself is enough: most repairs take one round trip."""
 
 LATE_SHARE = 3e-4
-"""Share of packets that may come later than the delay: at 200 packets a second one in 17 s."""
+"""Share of packets that may come so late that the picture freezes: at 200 packets a second one in 17 s."""
+
+HITCH_SECONDS = 0.08
+"""By how much more than the delay a packet may be late: the picture stands for 0.11 s then, which is no freeze. To
+wait for these too would make every picture as much later, and the sound that is to go with it."""
 
 REQUEST_LOST = 0.05
 """Share of round trips in which none of our requests to a publisher, or its answer, arrives in spite of repetition."""
@@ -66,7 +70,8 @@ class PlayoutDelay:
 
         Both are seldom at their worst for the same packet: their tails add up like independent errors.
         """
-        wanted = min(MAX_SECONDS, math.ceil(math.hypot(uplink, downlink) / STEP_SECONDS) * STEP_SECONDS)
+        late = max(0.0, math.hypot(uplink, downlink) - HITCH_SECONDS)
+        wanted = min(MAX_SECONDS, math.ceil(late / STEP_SECONDS) * STEP_SECONDS)
         if wanted >= self.seconds:
             changed = wanted > self.seconds
             self.seconds, self._enough, self._since = wanted, 0.0, now

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtc.repair.playout import HOLD_SECONDS, LEAST_LOSS, MAX_SECONDS, PlayoutDelay, downlink_seconds, uplink_seconds
+from rtc.repair.playout import (
+    HITCH_SECONDS,
+    HOLD_SECONDS,
+    LEAST_LOSS,
+    MAX_SECONDS,
+    PlayoutDelay,
+    downlink_seconds,
+    uplink_seconds,
+)
 
 shares = st.floats(0, 1)
 rtts = st.floats(0, 2)
@@ -33,10 +41,16 @@ def test_the_delay_stays_in_its_bounds_whatever_is_measured(
     assert 0 <= delay.seconds <= MAX_SECONDS
 
 
+def test_a_picture_that_stands_for_a_moment_is_not_waited_for_but_one_that_freezes_is() -> None:
+    delay = PlayoutDelay()
+    assert not delay.update(HITCH_SECONDS, 0.0, now=0.0) and delay.seconds == 0
+    assert delay.update(HITCH_SECONDS + 0.04, 0.0, now=1.0) and delay.seconds == pytest.approx(0.05)
+
+
 def test_the_delay_rises_at_once_and_falls_when_less_was_enough_for_a_while() -> None:
     delay = PlayoutDelay()
-    assert delay.update(0.2, 0.0, now=0.0) and delay.seconds == pytest.approx(0.2)
+    assert delay.update(HITCH_SECONDS + 0.19, 0.0, now=0.0) and delay.seconds == pytest.approx(0.2)
     assert not delay.update(0.0, 0.0, now=1.0)
-    assert not delay.update(0.12, 0.0, now=2.0)
+    assert not delay.update(HITCH_SECONDS + 0.12, 0.0, now=2.0)
     assert delay.update(0.0, 0.0, now=HOLD_SECONDS) and delay.seconds == pytest.approx(0.15)
     assert delay.update(0.0, 0.0, now=2 * HOLD_SECONDS) and delay.seconds == 0

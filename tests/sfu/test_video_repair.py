@@ -10,6 +10,8 @@ import pytest
 from virtual_browser import Browser
 from virtual_room import Network, network, simulate
 
+from rtc.repair.playout import HITCH_SECONDS
+
 
 async def browser(net: Network, name: str, *, sends: bool) -> Browser:
     one = Browser(net, name, publish=("video",) if sends else (), audio_slots=0, video_slots=0 if sends else 1)
@@ -32,7 +34,7 @@ def lateness(camera: Browser, viewer: Browser, begin: int, end: int) -> list[flo
 
 
 @pytest.mark.parametrize(("loss", "longest"), [(0.1, 0.3), (0.3, 0.5)])
-def test_all_of_a_picture_arrives_within_the_delay_that_the_viewer_is_asked_to_wait(
+def test_nearly_every_picture_arrives_within_the_delay_that_the_viewer_is_asked_to_wait_and_the_others_soon_after(
     loss: float, longest: float
 ) -> None:
     async def scenario() -> None:
@@ -48,7 +50,8 @@ def test_all_of_a_picture_arrives_within_the_delay_that_the_viewer_is_asked_to_w
             await camera.film30(2, packets=6)
             waits = lateness(camera, viewer, begin, end)
             asked = viewer.playout_delays[-1] / 1000
-            assert np.percentile(waits, 99) <= net.rtt + asked
+            assert np.percentile(waits, 97) <= net.rtt + asked
+            assert np.percentile(waits, 99.9) <= net.rtt + asked + HITCH_SECONDS, "else the picture freezes"
             assert max(waits) <= longest + net.rtt
             assert len(camera.tracks[0].plis) <= 1, "nothing but the first picture was asked for"
 
