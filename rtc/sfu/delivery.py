@@ -12,9 +12,11 @@ from rtc.repair.redundancy import Protection
 from rtc.transport.batch import OUTBOX_ROWS
 from rtc.transport.srtp import MAX_PLAINTEXT, protect_equal, protect_rows
 from rtc.wire.extensions import TRANSPORT_CC
-from rtc.wire.layering import Level, rewrite
+from rtc.wire.layering import rewrite
+from rtc.wire.level import Level
 from rtc.wire.rtp import FIXED_HEADER_LENGTH
 
+from .description import Moved
 from .group import Group, Layout, Placed
 from .packet import CARRIED, SourcePacket
 from .red import SENT_PACKETS, Redundancy, Variant
@@ -35,6 +37,9 @@ MEMORY_OF_GAPS = 8
 
 OVERHEAD_BYTES = 28 + 16
 """IPv4, UDP and the tag of SRTP, beside the RTP packet."""
+
+Treatment = tuple[Layout, OwnExtensions, tuple[int, Moved] | None, Variant, Protection, Level, bool]
+"""What legs have in common whose packets differ in the fixed header only."""
 
 _HEADER = Struct("!BBHII")
 
@@ -211,7 +216,7 @@ class Delivery:
         return packet.sequence + segment.sequence_delta - shift, payload, marker
 
     def _regroup(self) -> None:
-        by_treatment: dict[tuple[Layout, OwnExtensions, Variant, Protection, Level, bool], list[Leg]] = {}
+        by_treatment: dict[Treatment, list[Leg]] = {}
         for leg in self._legs.values():
             if not leg.slot.outlet.open:
                 continue
@@ -220,11 +225,14 @@ class Delivery:
             layout = tuple((uri, agreed[uri]) for uri in (*numbers, *CARRIED) if uri in agreed)
             depth = leg.slot.depth
             variant = (depth, leg.payload_type if depth else 0)
-            treatment = layout, leg.own_extensions, variant, leg.slot.protection, leg.level, leg.slot.shows_gaps
+            treatment = (
+                layout, leg.own_extensions, leg.description, variant, leg.slot.protection, leg.level,
+                leg.slot.shows_gaps,
+            )
             by_treatment.setdefault(treatment, []).append(leg)
         self._groups = [
             Group(layout, legs[at : at + MAX_GROUP], self._redundancy(variant), legs[0].segment.thinning)
-            for (layout, _, variant, *_), legs in by_treatment.items()
+            for (layout, _, _, variant, *_), legs in by_treatment.items()
             for at in range(0, len(legs), MAX_GROUP)
         ]
         in_use = {(depth, leg.payload_type) for leg in self._legs.values() for _, depth in leg.depths}

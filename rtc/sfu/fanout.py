@@ -5,9 +5,12 @@ from __future__ import annotations
 from rtc.repair.clock import StreamClock
 from rtc.repair.history import History
 from rtc.repair.redundancy import Protection
-from rtc.wire.layering import EVERYTHING, Layering, Level, decodable
+from rtc.wire.dependency_descriptor import DependencyDescriptor
+from rtc.wire.layering import Layering, decodable
+from rtc.wire.level import EVERYTHING, Level
 
 from .delivery import Delivery
+from .description import continue_with, latest
 from .packet import SourcePacket
 from .sender import Sender
 from .slot import Leg, Segment, Slot
@@ -59,6 +62,7 @@ class Fanout:
         self._thinnings: dict[Level, Thinning] = {}
         self._stepping: list[Leg] = []
         self._last_layering: Layering | None = None
+        self._last_descriptor: DependencyDescriptor | None = None
         self._last_timestamp = 0
         self._last_time = 0.0
 
@@ -99,7 +103,7 @@ class Fanout:
         leg = self._legs.get(slot)
         if leg is None:
             return
-        leg.target = target = decodable(self._codec, target)
+        leg.target = target = decodable(self._codec, target, described=leg.moved is not None)
         if leg.level != target and leg not in self._stepping:
             self._stepping.append(leg)
 
@@ -147,6 +151,8 @@ class Fanout:
         self._last_timestamp = packet.timestamp
         self._last_time = now
         self._last_layering = packet.layering
+        if packet.descriptor is not None:
+            self._last_descriptor = latest(packet.descriptor, self._last_descriptor)
         self.packets += 1
         self.octets += len(packet.payload)
         if leapt:
@@ -281,6 +287,9 @@ class Fanout:
             if slot.last_picture is not None and packet.layering is not None:
                 picture_delta = slot.last_picture[0] + 1 - packet.layering.picture_id
                 tl0_delta = slot.last_picture[1] + 1 - packet.layering.tl0picidx
+            moved, said = None, packet.descriptor
+            if said is not None and said.begins and slot.takes_descriptors and payload_type in slot.rtx_payload_types:
+                moved = continue_with(said, slot.last_described)
             if slot.holes is not None and slot.last_time is None:
                 slot.holes.starts(slot.last_sequence + 1)
             first = slot.leap(slot.last_sequence + 1, now=now)
@@ -290,11 +299,12 @@ class Fanout:
                 timestamp_delta=(timestamp - packet.timestamp) & 0xFFFFFFFF,
                 tl0_delta=tl0_delta,
                 payload_type=payload_type,
-                target=decodable(packet.codec, slot.target),
+                target=decodable(packet.codec, slot.target, described=moved is not None),
                 segments=[Segment(packet.sequence, first, first - packet.sequence, picture_delta, None)],
                 depths=[(packet.sequence, slot.depth)],
                 base_packets=self.packets,
                 base_octets=self.octets,
+                moved=moved,
             )
             if first != slot.last_sequence + 1:
                 leapt.append(leg)
@@ -329,6 +339,8 @@ class Fanout:
             left_out = 0 if thinning is None else thinning.pictures
             picture_id = layering.picture_id + leg.segment.picture_delta - left_out
             slot.last_picture = (picture_id, layering.tl0picidx + leg.tl0_delta)
+        if leg.moved is not None and self._last_descriptor is not None:
+            slot.last_described = leg.moved.apply(self._last_descriptor)
         slot.last_timestamp = leg.outgoing_timestamp(self._last_timestamp)
         slot.last_time = self._sampled(self._last_timestamp, self._last_time)
         self._change()

@@ -72,10 +72,12 @@ class Group:
         self.redundancy = redundancy
         self.protection = legs[0].slot.protection
         self.own_extensions = legs[0].own_extensions
+        self.description = legs[0].description
         self.shows_gaps = legs[0].slot.shows_gaps
         self.withheld: SourcePacket | None = None
         """What these legs are to be sent out of turn, after the next packet."""
         self.thinning = thinning
+        self.level = legs[0].level
         # The sessions own the contexts, which must not go while they stand here.
         self.sessions = [session for leg in legs if (session := leg.slot.outlet.session) is not None]
         self.contexts = [session.context for session in self.sessions]
@@ -100,18 +102,23 @@ class Group:
 
     def block(self, packet: SourcePacket) -> bytes:
         """The header extension for this packet, empty when there is none to send."""
+        if self.description is not None and packet.descriptor is not None:
+            number, moved = self.description
+            return self._pack_block(packet, (number, moved.write(packet.descriptor, self.level)))
         block = self._blocks.get(packet.extensions)
         if block is None:
             if len(self._blocks) >= CACHED_BLOCKS:
                 self._blocks.clear()
-            ids = dict(self.layout)
-            carried = [(ids[uri], value) for uri, value in packet.extensions if uri in ids]
-            if self.numbered:
-                carried.insert(0, (self.layout[0][1], _NO_NUMBER))
-            profile, data = extensions.pack([*carried, *self.own_extensions])
-            block = _EXTENSION_HEADER.pack(profile, len(data) // 4) + data if data else b""
-            self._blocks[packet.extensions] = block
+            block = self._blocks[packet.extensions] = self._pack_block(packet)
         return block
+
+    def _pack_block(self, packet: SourcePacket, *more: tuple[int, bytes]) -> bytes:
+        ids = dict(self.layout)
+        carried = [(ids[uri], value) for uri, value in packet.extensions if uri in ids]
+        if self.numbered:
+            carried.insert(0, (self.layout[0][1], _NO_NUMBER))
+        profile, data = extensions.pack([*carried, *self.own_extensions, *more])
+        return _EXTENSION_HEADER.pack(profile, len(data) // 4) + data if data else b""
 
     def write(self, outbox: Outbox, start: int, packet: Placed) -> None:
         """Write a packet for all legs into the rows from `start` on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from rtc.wire import extensions
+from rtc.wire.dependency_descriptor import DependencyDescriptor
 from rtc.wire.layering import Layering
 from rtc.wire.sdp import Codec
 
@@ -35,6 +36,8 @@ class SourcePacket(msgspec.Struct, frozen=True, gc=False):
     """Carried header extensions by URI."""
     layering: Layering | None = None
     """Of video whose codec tells: where it stands among the layers."""
+    descriptor: DependencyDescriptor | None = None
+    """Of video whose publisher describes it: what each listener who asked for that is told in other numbers."""
 
 
 def codec_key(codec: Codec) -> str:

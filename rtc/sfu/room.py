@@ -16,7 +16,7 @@ from .link import LinkState
 from .peer import Peer
 from .port import Port
 from .publication import Publication, SlotView
-from .selection import Ladder, Quality, View, choose, ladder_of, ordered
+from .selection import Ladders, Quality, View, choose, ladder_of, ordered
 from .source import Source
 
 SPEAKERS_SECONDS = 0.1
@@ -237,7 +237,7 @@ class Room:
                 self.agenda.put(peer, next_tick)
         if now >= self._next_selection:
             self._next_selection = now + SELECTION_SECONDS
-            ladders: dict[tuple[str, int | None], Ladder] = {}
+            ladders: Ladders = {}
             for peer in self.peers.values():
                 if peer.qualities or peer.watches_video:
                     self._select(peer, now, ladders)
@@ -305,10 +305,10 @@ class Room:
         if moved:
             self._select(peer, self._port.now(), {})
 
-    def _select(self, peer: Peer, now: float, ladders: dict[tuple[str, int | None], Ladder]) -> None:
+    def _select(self, peer: Peer, now: float, ladders: Ladders) -> None:
         """Choose the layers that one listener receives, and tell it where that is not the best there is.
 
-        `ladders` are what publications offer now at which size, so far as it was looked up.
+        `ladders` are what publications offer now, so far as it was looked up.
         """
         carried = [
             (slot, publication)
@@ -322,19 +322,22 @@ class Room:
             if height == 0:
                 slot.pause()
                 continue
-            ladder = ladders.get((publication.id, height))
+            sought = publication.id, height, slot.takes_descriptors
+            ladder = ladders.get(sought)
             if ladder is None:
-                ladder = ladders[publication.id, height] = ladder_of(publication, height=height, now=now)
+                ladder = ladder_of(publication, height=height, described=slot.takes_descriptors, now=now)
+                ladders[sought] = ladder
             important = self._importance(peer, publication)[0] == 0
             views.append(View(slot, publication, ladder, important))
         qualities = tuple(sorted(choose(views, budget=peer.video_budget, now=now), key=lambda each: each.mid))
         for slot, _ in carried:
             if slot.source is not None and slot.source.needs_start:
                 self.look_after(slot.source)
-            if slot.upcoming is not None and now >= slot.next_request:
+            awaited = slot.awaited
+            if awaited is not None and now >= slot.next_request:
                 slot.next_request = now + UPCOMING_SECONDS
-                slot.upcoming.keyframes.want()
-                self.look_after(slot.upcoming)
+                awaited.keyframes.want()
+                self.look_after(awaited)
         if qualities != peer.qualities:
             peer.qualities = qualities
             peer.events.qualities_changed(qualities)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rtc.repair.allocation import Layer, Wanted, allocate
-from rtc.wire.layering import EVERYTHING, Level, decodable
+from rtc.wire.layering import decodable
+from rtc.wire.level import EVERYTHING, Level
 
 from .demand import is_live
 from .publication import Publication
@@ -59,6 +60,10 @@ class Ladder:
     """Whether the publisher sends all that would be of use."""
 
 
+Ladders = dict[tuple[str, int | None, bool], Ladder]
+"""By publication id, height in pixels and whether dependency descriptors are received, as of one moment."""
+
+
 @dataclass(slots=True, frozen=True)
 class View:
     """A slot with what it could show."""
@@ -77,8 +82,8 @@ def ordered(encodings: Sequence[Source]) -> list[Source]:
     return list(encodings)
 
 
-def ladder_of(publication: Publication, *, height: int | None, now: float) -> Ladder:
-    """What can be shown of a publication at `height` pixels; None for any size."""
+def ladder_of(publication: Publication, *, height: int | None, described: bool, now: float) -> Ladder:
+    """What can be shown of a publication at `height` pixels, None for any size, to who gets dependency descriptors."""
     options: list[Option] = []
     complete = True
     bitrate = FIRST_BITRATE
@@ -88,13 +93,13 @@ def ladder_of(publication: Publication, *, height: int | None, now: float) -> La
         layers = source.rates.layers or ((0, 0, bitrate),)
         bitrate = GROWTH * max(each for *_, each in layers)
         if publication.demand.can_come(source, now=now) or len(encodings) == 1:
-            options += _options(place, source, layers)
+            options += _options(place, source, layers, described=described)
         elif source.packets:
             complete = False  # what never came is not part of what the publisher has to send
         if height is not None and source.height and source.height >= TOLERANCE * height:
             break
     if not options:
-        options = _options(0, encodings[0], ((0, 0, FIRST_BITRATE),))
+        options = _options(0, encodings[0], ((0, 0, FIRST_BITRATE),), described=described)
     return Ladder(tuple(options), complete)
 
 
@@ -136,9 +141,11 @@ def choose(views: Sequence[View], *, budget: int | None, now: float) -> list[Qua
     return qualities
 
 
-def _options(place: int, source: Source, layers: Sequence[tuple[int, int, int]]) -> list[Option]:
+def _options(
+    place: int, source: Source, layers: Sequence[tuple[int, int, int]], *, described: bool
+) -> list[Option]:
     """The layers of one source; `place` is that of its encoding."""
-    highest = decodable(source.fanout.codec, EVERYTHING).spatial
+    highest = decodable(source.fanout.codec, EVERYTHING, described=described).spatial
     layers = [layer for layer in layers if layer[0] <= highest] or layers[:1]
     most_spatial = max(spatial for spatial, _, _ in layers)
     found = []

@@ -14,10 +14,17 @@ from rtc.repair.path import ReportedPath
 from rtc.repair.playout import PlayoutDelay
 from rtc.repair.redundancy import MAX_DEPTH, NONE, ProtectionController
 from rtc.transport.srtp import SrtpSession
-from rtc.wire.extensions import MAX_PLAYOUT_DELAY, PLAYOUT_DELAY, TRANSPORT_CC, pack_playout_delay
-from rtc.wire.layering import EVERYTHING, Level
+from rtc.wire.extensions import (
+    DEPENDENCY_DESCRIPTOR,
+    MAX_PLAYOUT_DELAY,
+    PLAYOUT_DELAY,
+    TRANSPORT_CC,
+    pack_playout_delay,
+)
+from rtc.wire.level import EVERYTHING, Level
 from rtc.wire.sdp import Codec
 
+from .description import Described, Moved
 from .downlink import Downlink
 from .packet import codec_key, find_payload_type
 from .thinning import Thinning
@@ -144,6 +151,8 @@ class Slot:
         """When `last_timestamp` was sampled, by our clock; None before the first packet."""
         self.last_picture: tuple[int, int] | None = None
         """Picture id and TL0PICIDX last sent, where the codec has them."""
+        self.last_described: Described | None = None
+        """What it was last told of frames beside the payload, if ever."""
 
     def configure(self, codecs: tuple[Codec, ...], extensions: Mapping[str, int]) -> None:
         """Take over what the answer agreed on. A leg ends where that differs, or a packet sent again would too."""
@@ -225,6 +234,25 @@ class Slot:
             TRANSPORT_CC in self.extensions and payload_type in self.rtx_payload_types
             and self.outlet.downlink is not None
         )
+
+    @property
+    def takes_descriptors(self) -> bool:
+        """Whether what it receives bears dependency descriptors where their publisher sends them, as far as it has RTX.
+
+        That is because each packet sent again says anew what is sent, as with transport-wide numbers.
+        """
+        return DEPENDENCY_DESCRIPTOR in self.extensions and bool(self.rtx_payload_types)
+
+    @property
+    def awaited(self) -> Source | None:
+        """Whose key frame it waits for while it receives something less: another encoding, or a larger picture."""
+        if self.upcoming is not None:
+            return self.upcoming
+        leg = None if self.source is None else self.source.fanout.leg(self)
+        if self.source is None or leg is None or leg.level.spatial >= leg.target.spatial:
+            return None
+        larger = any(leg.level.spatial < spatial <= leg.target.spatial for spatial, *_ in self.source.rates.layers)
+        return self.source if larger else None
 
     def cut_to(self, source: Source) -> None:
         """Another encoding of the same track instead of what comes now, of which nothing more is sent at all."""
@@ -308,6 +336,8 @@ class Leg:
     """From which packet on (the source's number) it had which RED depth; the last MAX_DEPTHS changes."""
     base_packets: int
     base_octets: int
+    moved: Moved | None = None
+    """How what its source says of frames is moved; None where the listener is not told."""
     base_left_out: tuple[int, int] = (0, 0)
     """What its thinning had left out, packets and octets, when this leg came to it."""
     resent: dict[int, float] = field(default_factory=dict)
@@ -323,6 +353,11 @@ class Leg:
         if slot.playout_delay is None or number is None or self.payload_type not in slot.rtx_payload_types:
             return ()
         return ((number, pack_playout_delay(slot.playout_delay, MAX_PLAYOUT_DELAY)),)
+
+    @property
+    def description(self) -> tuple[int, Moved] | None:
+        """Id of the header extension in which it is told of frames, and how its numbers are moved; None without."""
+        return None if self.moved is None else (self.slot.extensions[DEPENDENCY_DESCRIPTOR], self.moved)
 
     @property
     def segment(self) -> Segment:

@@ -12,13 +12,14 @@ from rtc.repair.nack import NackGenerator, requests_a_round_trip
 from rtc.repair.rates import LayerRates
 from rtc.repair.reception import Reception
 from rtc.repair.redundancy import MAX_COPIES, Frames, LossMeter, ProtectionController
-from rtc.wire import dependency_descriptor
+from rtc.wire.dependency_descriptor import DependencyDescriptor
 from rtc.wire.errors import WireError
 from rtc.wire.layering import Layering, described, read_layering
 from rtc.wire.payload import is_keyframe_start
 from rtc.wire.red import RedBlock
 from rtc.wire.rtp import RtpHeader
 
+from .description import Description
 from .fanout import Fanout
 from .numbering import MAX_LATE, Numbering
 from .packet import SourcePacket
@@ -106,8 +107,7 @@ class Source:
         self._numbering = Numbering()
         self._restarts = 0
         self._former_ssrcs: set[int] = set()
-        self._structure: dependency_descriptor.Structure | None = None
-        """What dependency descriptors refer to."""
+        self._description = Description()
 
     def use_ssrc(self, ssrc: int, *, now: float) -> bool:
         """The m-line is now sent with this SSRC; False for a former one while another is alive (reordering)."""
@@ -291,33 +291,34 @@ class Source:
         self, number: int, timestamp: int, codec: str, payload: bytes,
         *, marker: bool = False, carried: tuple[tuple[str, bytes], ...] = (), descriptor: bytes = b"",
     ) -> SourcePacket:
-        layering = self._layering(codec, payload, descriptor)
-        packet = SourcePacket(number, timestamp, marker, codec, payload, carried, layering)
+        layering, said = self._layering(codec, payload, descriptor)
+        packet = SourcePacket(number, timestamp, marker, codec, payload, carried, layering, said)
         self.history.put(number, packet)
         self.packets += 1
         self.octets += len(payload)
         return packet
 
-    def _layering(self, codec: str, payload: bytes, descriptor: bytes) -> Layering | None:
+    def _layering(
+        self, codec: str, payload: bytes, descriptor: bytes
+    ) -> tuple[Layering | None, DependencyDescriptor | None]:
         if self.kind == "audio" or not payload:
-            return None
+            return None, None
+        said = layering = None
         try:
             if descriptor:
-                said = dependency_descriptor.parse(descriptor, self._structure)
-                self._structure = said.structure or self._structure
-                layering: Layering | None = described(said)
+                said = self._description.read(descriptor)
+                layering = described(said)
             else:
                 layering = read_layering(codec.partition("/")[0], payload)
         except WireError:
             self.strays += 1  # passed on: it harms nobody, and decoders are more able than we
-            layering = None
         if layering is None:
             self.rates.add(0, 0, len(payload))
-            return None
+            return None, None
         self.rates.add(layering.spatial, layering.temporal, len(payload))
         if layering.height:
             self.height = layering.height
-        return layering
+        return layering, said
 
     def _restart(self, ssrc: int) -> None:
         self.reception = Reception(ssrc, self.clock_rate)

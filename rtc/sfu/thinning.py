@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtc.repair.history import History
-from rtc.wire.layering import Level
+from rtc.wire.level import Level
 
 from .packet import SourcePacket
 

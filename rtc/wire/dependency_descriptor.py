@@ -5,14 +5,21 @@ AV1 RTP specification, appendix A. Browsers send it with AV1, whose payload a fo
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 
+from rtc.wire.bits import BitReader, BitWriter
 from rtc.wire.errors import WireError
+from rtc.wire.level import Level
 
 NOT_PRESENT, DISCARDABLE, SWITCH, REQUIRED = range(4)
 """What a frame is to a decode target (table A.2)."""
 
-_TEMPLATE_IDS = 64
+MAX_BYTES = 240
+"""Longer ones are refused: a header extension holds 255, and a listener's may say something more than its source's."""
+
+TEMPLATE_IDS = 64
 _MAX_SPATIAL_ID, _MAX_TEMPORAL_ID = 3, 7
 _MANDATORY_BYTES = 3
 _SAME_LAYER, _NEXT_TEMPORAL, _NEXT_SPATIAL, _NO_MORE = range(4)
@@ -26,6 +33,10 @@ class Template(msgspec.Struct, frozen=True, gc=False):
     temporal: int
     indications: tuple[int, ...]
     """What the frame is to each decode target."""
+    references: tuple[int, ...] = ()
+    """By how many frames back each is that it needs."""
+    chains: tuple[int, ...] = ()
+    """By how many frames back the frame before it is in each chain; 0: there is none."""
 
 
 class Structure(msgspec.Struct, frozen=True, gc=False):
@@ -34,14 +45,41 @@ class Structure(msgspec.Struct, frozen=True, gc=False):
     first_id: int
     """Id of the first template; those after it follow, modulo 64."""
     templates: tuple[Template, ...]
-    chains: int
-    heights: tuple[int, ...]
-    """Pixels of each spatial layer; empty where nothing is said of them."""
+    protected_by: tuple[int, ...]
+    """The chain that tells of each decode target whether something is missing; empty without chains."""
+    resolutions: tuple[tuple[int, int], ...]
+    """Width and height of each spatial layer, pixels; empty where nothing is said of them."""
+    targets: tuple[Level, ...]
+    """Layers of each decode target."""
+    peak: Level
+    """The highest of all."""
+
+    @classmethod
+    def of(
+        cls, first_id: int, templates: tuple[Template, ...], protected_by: tuple[int, ...] = (),
+        resolutions: tuple[tuple[int, int], ...] = (),
+    ) -> Structure:
+        """With the layers of the decode targets: the highest of the frames in each (A.8.2.2), of an empty one none."""
+        targets = []
+        for place in range(len(templates[0].indications)):
+            frames = [one for one in templates if one.indications[place] != NOT_PRESENT]
+            targets.append(Level(
+                max((one.spatial for one in frames), default=0), max((one.temporal for one in frames), default=0)
+            ))
+        peak = Level(max(one.spatial for one in targets), max(one.temporal for one in targets))
+        return cls(first_id, templates, protected_by, resolutions, tuple(targets), peak)
 
     @property
-    def decode_targets(self) -> int:
+    def chains(self) -> int:
         """How many there are."""
-        return len(self.templates[0].indications)
+        return len(self.templates[0].chains)
+
+    def active(self, level: Level) -> int:
+        """Bitmask of the decode targets that are within a level, the first being bit 0 (A.8.2.3)."""
+        return sum(
+            1 << place for place, one in enumerate(self.targets)
+            if one.spatial <= level.spatial and one.temporal <= level.temporal
+        )
 
 
 class DependencyDescriptor(msgspec.Struct, frozen=True, gc=False):
@@ -51,82 +89,144 @@ class DependencyDescriptor(msgspec.Struct, frozen=True, gc=False):
     end_of_frame: bool
     frame_number: int
     """16 bits."""
-    spatial: int
-    temporal: int
-    indications: tuple[int, ...]
-    structure: Structure | None
-    """The one that begins with this packet: its frame is a key frame."""
+    place: int
+    """Of its template in the structure."""
+    structure: Structure
+    """What it refers to."""
+    begins: bool = False
+    """Whether the structure comes with this packet: its frame is a key frame."""
+    active: int | None = None
+    """Bitmask of the decode targets that are sent from here on; None: as before, after a structure all."""
+    own_indications: tuple[int, ...] | None = None
+    """These three: None where the frame has those of its template."""
+    own_references: tuple[int, ...] | None = None
+    own_chains: tuple[int, ...] | None = None
 
     @property
-    def opens(self) -> bool:
-        """Who can decode this frame can take all targets above its own from here on (A.4.4)."""
-        present = [one for one in self.indications if one != NOT_PRESENT]
-        return bool(present) and all(one == SWITCH for one in present[1:])
+    def template(self) -> Template:
+        """What it has in common with others."""
+        return self.structure.templates[self.place]
+
+    @property
+    def indications(self) -> tuple[int, ...]:
+        """What its frame is to each decode target."""
+        return self.template.indications if self.own_indications is None else self.own_indications
+
+    @property
+    def switches(self) -> tuple[Level, ...]:
+        """Layers of the decode targets that who can decode this frame can take from here on (A.4.4)."""
+        return tuple(
+            level for level, one in zip(self.structure.targets, self.indications, strict=True) if one == SWITCH
+        )
 
 
-def parse(value: bytes, structure: Structure | None) -> DependencyDescriptor:
-    """Read a descriptor; `structure` is the one that came last. Raises WireError for any that lies about its length.
+def parse(value: bytes, structure: Structure | None, former: Structure | None = None) -> DependencyDescriptor:
+    """Read a descriptor; `structure` is the one that came last, `former` the one before it.
 
-    Without the structure that a frame refers to, it cannot be read either.
+    Raises WireError for any that lies about its length, or without the structure that it refers to.
     """
-    if len(value) < _MANDATORY_BYTES:
-        raise WireError("dependency descriptor is shorter than three bytes")
-    bits = _Bits(value)
-    start, end = bool(bits.take(1)), bool(bits.take(1))
-    template_id, frame_number = bits.take(6), bits.take(16)
-    begins = has_targets = own_indications = own_differences = own_chains = False
-    if len(value) > _MANDATORY_BYTES:
-        begins, has_targets, own_indications, own_differences, own_chains = (bool(bits.take(1)) for _ in range(5))
+    if not _MANDATORY_BYTES <= len(value) <= MAX_BYTES:
+        raise WireError(f"dependency descriptor of {len(value)} bytes")
+    template_id, frame_number = value[0] & 0x3F, value[1] << 8 | value[2]
+    start, end = value[0] >= 0x80, bool(value[0] & 0x40)
+    if len(value) == _MANDATORY_BYTES:
+        found, place = _find(template_id, structure, former)
+        return DependencyDescriptor(start, end, frame_number, place, found)
+    bits = BitReader(value[_MANDATORY_BYTES:])
+    begins, has_active, own_indications, own_references, own_chains = (bool(bits.take(1)) for _ in range(5))
     if begins:
-        structure = _read_structure(bits)
-    if structure is None:
-        raise WireError("dependency descriptor came before its structure")
-    if has_targets:
-        bits.take(structure.decode_targets)
-    index = (template_id - structure.first_id) % _TEMPLATE_IDS
-    if index >= len(structure.templates):
-        raise WireError("dependency descriptor names a template that there is not")
-    template = structure.templates[index]
-    indications = template.indications
+        structure, former = _read_structure(bits), None
+    found, place = _find(template_id, structure, former)
+    active = indications = chains = references = None
+    if has_active:
+        active = bits.take(len(found.targets))
     if own_indications:
-        indications = tuple(bits.take(2) for _ in indications)
-    if own_differences:
+        indications = tuple(bits.take(2) for _ in found.targets)
+    if own_references:
+        sizes: list[int] = []
         while size := bits.take(2):
-            bits.take(4 * size)
+            sizes.append(bits.take(4 * size) + 1)
+        references = tuple(sizes)
     if own_chains:
-        bits.take(8 * structure.chains)
+        chains = tuple(bits.take(8) for _ in range(found.chains))
     return DependencyDescriptor(
-        start, end, frame_number, template.spatial, template.temporal, indications, structure if begins else None
+        start, end, frame_number, place, found, begins, active, indications, references, chains
     )
 
 
-def _read_structure(bits: _Bits) -> Structure:
-    first_id, targets = bits.take(6), bits.take(5) + 1
+def write(descriptor: DependencyDescriptor, *, frames: int = 0, templates: int = 0, active: int | None = None) -> bytes:
+    """The descriptor with frame number and template ids moved by so many, and this bitmask instead of its own."""
+    structure = descriptor.structure
+    bits = BitWriter()
+    bits.put(descriptor.start_of_frame, 1)
+    bits.put(descriptor.end_of_frame, 1)
+    bits.put((structure.first_id + descriptor.place + templates) % TEMPLATE_IDS, 6)
+    bits.put(descriptor.frame_number + frames & 0xFFFF, 16)
+    own = descriptor.own_indications, descriptor.own_references, descriptor.own_chains
+    active = descriptor.active if active is None else active
+    if not descriptor.begins and active is None and own == (None, None, None):
+        return bits.value
+    bits.put(descriptor.begins, 1)
+    for each in (active, *own):
+        bits.put(each is not None, 1)
+    if descriptor.begins:
+        _write_structure(bits, structure, templates)
+    if active is not None:
+        bits.put(active, len(structure.targets))
+    for one in descriptor.own_indications or ():
+        bits.put(one, 2)
+    if descriptor.own_references is not None:
+        for reference in descriptor.own_references:
+            size = max(1, ((reference - 1).bit_length() + 3) // 4)
+            bits.put(size, 2)
+            bits.put(reference - 1, 4 * size)
+        bits.put(0, 2)
+    for chain in descriptor.own_chains or ():
+        bits.put(chain, 8)
+    return bits.value
+
+
+def _find(template_id: int, *structures: Structure | None) -> tuple[Structure, int]:
+    """The structure that has this template, and its place there."""
+    for structure in structures:
+        if structure is not None:
+            place = (template_id - structure.first_id) % TEMPLATE_IDS
+            if place < len(structure.templates):
+                return structure, place
+    raise WireError("dependency descriptor names a template that there is not")
+
+
+def _read_structure(bits: BitReader) -> Structure:
+    first_id, count = bits.take(6), bits.take(5) + 1
     layers = _read_layers(bits)
-    indications = [tuple(bits.take(2) for _ in range(targets)) for _ in layers]
+    indications = [tuple(bits.take(2) for _ in range(count)) for _ in layers]
+    references: list[tuple[int, ...]] = []
     for _ in layers:
+        found: list[int] = []
         while bits.take(1):
-            bits.take(4)
-    chains = bits.take_up_to(targets + 1)
+            found.append(bits.take(4) + 1)
+        references.append(tuple(found))
+    chains = bits.take_up_to(count + 1)
+    protected_by: tuple[int, ...] = ()
     if chains:
-        for _ in range(targets):
-            bits.take_up_to(chains)
-        bits.take(4 * chains * len(layers))
-    heights: list[int] = []
+        protected_by = tuple(bits.take_up_to(chains) for _ in range(count))
+    before = [tuple(bits.take(4) for _ in range(chains)) for _ in layers]
+    resolutions: list[tuple[int, int]] = []
     if bits.take(1):
-        for _ in range(layers[-1][0] + 1):
-            bits.take(16)
-            heights.append(bits.take(16) + 1)
-    templates = tuple(Template(*layer, each) for layer, each in zip(layers, indications, strict=True))
-    return Structure(first_id, templates, chains, tuple(heights))
+        resolutions = [(bits.take(16) + 1, bits.take(16) + 1) for _ in range(layers[-1].spatial + 1)]
+    templates = tuple(
+        Template(layer.spatial, layer.temporal, *rest)
+        for layer, *rest in zip(layers, indications, references, before, strict=True)
+    )
+    return Structure.of(first_id, templates, protected_by, tuple(resolutions))
 
 
-def _read_layers(bits: _Bits) -> list[tuple[int, int]]:
-    """Spatial and temporal id of each template."""
+def _read_layers(bits: BitReader) -> list[Level]:
+    """Layers of each template."""
     spatial = temporal = 0
-    layers: list[tuple[int, int]] = []
-    while len(layers) < _TEMPLATE_IDS:
-        layers.append((spatial, temporal))
+    layers: list[Level] = []
+    while len(layers) < TEMPLATE_IDS:
+        layers.append(Level(spatial, temporal))
         step = bits.take(2)
         if step == _NO_MORE:
             return layers
@@ -139,23 +239,29 @@ def _read_layers(bits: _Bits) -> list[tuple[int, int]]:
     raise WireError("dependency descriptor has more templates than there are ids")
 
 
-class _Bits:
-    """Reads numbers of any size, the highest bit first."""
-
-    def __init__(self, value: bytes) -> None:
-        self._bits = int.from_bytes(value, "big")
-        self._left = 8 * len(value)
-
-    def take(self, count: int) -> int:
-        """The next `count` bits. Raises WireError when there are fewer."""
-        self._left -= count
-        if self._left < 0:
-            raise WireError("dependency descriptor ends inside a field")
-        return self._bits >> self._left & (1 << count) - 1
-
-    def take_up_to(self, count: int) -> int:
-        """A number below `count` in as few bits as it needs: ns(n) of the specification."""
-        width = count.bit_length()
-        short = (1 << width) - count
-        value = self.take(width - 1)
-        return value if value < short else (value << 1) - short + self.take(1)
+def _write_structure(bits: BitWriter, structure: Structure, moved: int) -> None:
+    templates, targets = structure.templates, len(structure.targets)
+    bits.put((structure.first_id + moved) % TEMPLATE_IDS, 6)
+    bits.put(targets - 1, 5)
+    for before, after in pairwise(templates):
+        same = _NEXT_TEMPORAL if after.temporal > before.temporal else _SAME_LAYER
+        bits.put(_NEXT_SPATIAL if after.spatial > before.spatial else same, 2)
+    bits.put(_NO_MORE, 2)
+    for one in templates:
+        for indication in one.indications:
+            bits.put(indication, 2)
+    for one in templates:
+        for reference in one.references:
+            bits.put(1, 1)
+            bits.put(reference - 1, 4)
+        bits.put(0, 1)
+    bits.put_up_to(structure.chains, targets + 1)
+    for chain in structure.protected_by:
+        bits.put_up_to(chain, structure.chains)
+    for one in templates:
+        for before_it in one.chains:
+            bits.put(before_it, 4)
+    bits.put(bool(structure.resolutions), 1)
+    for width, height in structure.resolutions:
+        bits.put(width - 1, 16)
+        bits.put(height - 1, 16)

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
 from rtc.wire.dependency_descriptor import DependencyDescriptor
 from rtc.wire.errors import WireError
+from rtc.wire.level import Level
 from rtc.wire.payload import Vp8Descriptor, Vp9Descriptor
 
-
-class Level(NamedTuple):
-    """The highest spatial and temporal layer that somebody receives."""
-
-    spatial: int
-    temporal: int
-
-
-EVERYTHING = Level(255, 255)
-
 INSEPARABLE = frozenset({"AV1"})
-"""Codecs of which a receiver tells the frames of one picture apart by the dependency descriptor alone. No browser asks
-for that on what it only receives: with more than the lowest spatial layer its picture would stand still."""
+"""Codecs of which a receiver tells the frames of one picture apart by the dependency descriptor alone. To one that did
+not ask for that only the lowest spatial layer can go: with more its picture would stand still."""
 
 
 class Layering(msgspec.Struct, gc=False):
@@ -50,6 +39,10 @@ class Layering(msgspec.Struct, gc=False):
     """Bytes into the payload; 0 where there is none."""
     height: int = 0
     """Pixels, where this packet says so."""
+    switches: tuple[Level, ...] = ()
+    """Who has this frame can take these levels from here on, where a dependency descriptor says so."""
+    peak: Level | None = None
+    """The highest level of its stream, where a dependency descriptor says so; then nothing else tells where to rise."""
 
     def within(self, level: Level) -> bool:
         """Whether somebody at `level` receives this packet."""
@@ -57,17 +50,37 @@ class Layering(msgspec.Struct, gc=False):
 
     def step(self, level: Level, target: Level) -> Level:
         """Where somebody at `level` who is to be at `target` can be from this packet on: down at any picture."""
-        if not self.begins or self.spatial:
+        if not self.begins:
             return level
-        if self.key:
-            return target
-        spatial, temporal = min(level.spatial, target.spatial), min(level.temporal, target.temporal)
-        if temporal < target.temporal:
-            if self.opens and self.temporal <= temporal:
-                temporal = target.temporal
-            elif self.sync and self.temporal == temporal + 1:
-                temporal += 1
-        return Level(spatial, temporal)
+        if not self.spatial:
+            if self.key:
+                return target
+            level = Level(min(level.spatial, target.spatial), min(level.temporal, target.temporal))
+        if self.peak is not None:
+            return self._rise(level, target, self.peak)
+        if not self.spatial and level.temporal < target.temporal:
+            if self.opens and self.temporal <= level.temporal:
+                return Level(level.spatial, target.temporal)
+            if self.sync and self.temporal == level.temporal + 1:
+                return Level(level.spatial, level.temporal + 1)
+        return level
+
+    def _rise(self, level: Level, target: Level, peak: Level) -> Level:
+        """The best level up to `target` that who has this frame of a described stream can take."""
+        if not self.within(level):
+            return level
+        least = Level(min(level.spatial, peak.spatial), min(level.temporal, peak.temporal))
+        most = Level(min(target.spatial, peak.spatial), min(target.temporal, peak.temporal))
+        best = max((
+            one for one in self.switches
+            if least.spatial <= one.spatial <= most.spatial and least.temporal <= one.temporal <= most.temporal
+        ), default=least)
+        if best == least:
+            return level
+        return Level(
+            target.spatial if best.spatial == most.spatial else best.spatial,
+            target.temporal if best.temporal == most.temporal else best.temporal,
+        )
 
 
 def read_layering(codec: str, payload: bytes | memoryview) -> Layering | None:
@@ -108,21 +121,22 @@ def read_layering(codec: str, payload: bytes | memoryview) -> Layering | None:
 
 def described(descriptor: DependencyDescriptor) -> Layering:
     """The same from a dependency descriptor, of any codec."""
-    structure = descriptor.structure
+    structure, template, begins = descriptor.structure, descriptor.template, descriptor.start_of_frame
     return Layering(
-        spatial=descriptor.spatial,
-        temporal=descriptor.temporal,
-        begins=descriptor.start_of_frame,
+        spatial=template.spatial,
+        temporal=template.temporal,
+        begins=begins,
         ends=descriptor.end_of_frame,
-        key=structure is not None,
-        opens=descriptor.opens,
-        height=0 if structure is None else max(structure.heights, default=0),
+        key=descriptor.begins,
+        height=max((height for _, height in structure.resolutions), default=0) if descriptor.begins else 0,
+        switches=descriptor.switches if begins else (),
+        peak=structure.peak,
     )
 
 
-def decodable(codec: str, level: Level) -> Level:
-    """How much of `level` any receiver of this codec can decode."""
-    return level._replace(spatial=0) if codec in INSEPARABLE else level
+def decodable(codec: str, level: Level, *, described: bool) -> Level:
+    """How much of `level` a receiver of this codec can decode; `described` where it gets dependency descriptors."""
+    return level._replace(spatial=0) if codec in INSEPARABLE and not described else level
 
 
 def _vp8_height(payload: bytes | memoryview, start: int) -> int:

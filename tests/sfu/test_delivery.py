@@ -15,7 +15,7 @@ from rtc.sfu.slot import Slot
 from rtc.sfu.source import Source
 from rtc.transport.batch import OUTBOX_ROWS
 from rtc.wire.extensions import TRANSPORT_CC
-from rtc.wire.layering import Level
+from rtc.wire.level import Level
 
 Sent = dict[int, list[bytes]]
 """Plaintext by destination."""

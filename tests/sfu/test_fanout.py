@@ -19,7 +19,7 @@ from rtc.sfu.source import Source
 from rtc.transport.batch import Inbox, Outbox
 from rtc.transport.srtp import SrtpSession
 from rtc.wire.extensions import AUDIO_LEVEL, VIDEO_ORIENTATION
-from rtc.wire.layering import EVERYTHING, Level
+from rtc.wire.level import EVERYTHING, Level
 from rtc.wire.red import RedBlock
 from rtc.wire.rtp import RtpHeader, RtpPacket, parse_rtp
 from rtc.wire.sdp import Codec

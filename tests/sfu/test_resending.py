@@ -10,7 +10,7 @@ from rtc.sfu.downlink import Downlink
 from rtc.sfu.slot import RESEND_BITRATE, RESEND_BURST_BYTES, Leg, Outlet, Slot
 from rtc.sfu.source import Source
 from rtc.wire.extensions import AUDIO_LEVEL, TRANSPORT_CC
-from rtc.wire.layering import EVERYTHING
+from rtc.wire.level import EVERYTHING
 from rtc.wire.rtp import parse_rtp
 
 

@@ -185,10 +185,12 @@ class Client(Endpoint):
 
     # --- media
 
-    def publish_packet(self, track: Track, payload: bytes, *, marker: bool = False) -> None:
-        """Send the next packet of a track."""
+    def publish_packet(
+        self, track: Track, payload: bytes, *, marker: bool = False, extensions: Mapping[int, bytes] | None = None
+    ) -> None:
+        """Send the next packet of a track, with these header extensions beside the usual ones."""
         place = len(track.sent)
-        extensions = {MID_ID: track.mid.encode()}
+        extensions = {MID_ID: track.mid.encode(), **(extensions or {})}
         if track.rid:
             extensions[RID_ID] = track.rid.encode()
         if track.kind == "audio":
@@ -280,7 +282,10 @@ class Client(Endpoint):
                 self._receptions[mid] = Reception(packet.ssrc, 48000 if self.slot_kinds[mid] == "audio" else 90000)
             self._receptions[mid].received(sequence, packet.timestamp, now=self.now, repaired=again)
         self.heard[mid].append(
-            Heard(self.now, extended, packet.timestamp, payload, packet.payload_type, repaired or again)
+            Heard(
+                self.now, extended, packet.timestamp, payload, packet.payload_type, packet.marker,
+                repaired or again, packet.extensions,
+            )
         )
 
     def _take_rtcp(self, compound: bytes) -> None:
@@ -310,7 +315,7 @@ class Client(Endpoint):
             self.send_rtp(packet)
             return
         track.rtx_sequence += 1
-        extensions = {MID_ID: track.mid.encode()}
+        extensions = {key: value for key, value in packet.extensions.items() if key != RID_ID}
         if track.rid:
             extensions[REPAIRED_RID_ID] = track.rid.encode()
         self.send_rtp(

@@ -27,7 +27,9 @@ class Heard:
     timestamp: int
     payload: bytes
     payload_type: int
+    marker: bool
     repaired: bool
+    extensions: dict[int, bytes]
 
     @property
     def track(self) -> int:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtc.wire.errors import WireError
-from rtc.wire.layering import EVERYTHING, Layering, Level, read_layering, rewrite
+from rtc.wire.layering import Layering, read_layering, rewrite
+from rtc.wire.level import EVERYTHING, Level
 from rtc.wire.payload import Vp8Descriptor
 
 
@@ -85,3 +86,32 @@ BASE = Layering(begins=True)
 )  # fmt: skip
 def test_where_a_listener_can_go(layering: Layering, level: Level, target: Level, expected: Level) -> None:
     assert layering.step(level, target) == expected
+
+
+FULL = tuple(Level(spatial, temporal) for spatial in range(2) for temporal in range(2))
+
+
+def frame(spatial: int, temporal: int, *switches: Level, key: bool = False) -> Layering:
+    """The first packet of a frame of L2T2 as a dependency descriptor tells of it."""
+    return Layering(spatial, temporal, begins=True, key=key, switches=switches, peak=Level(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("packet", "level", "target", "after"),
+    [
+        (frame(0, 0, *FULL, key=True), Level(0, 0), EVERYTHING, EVERYTHING),
+        (frame(0, 0, *FULL[:2]), Level(0, 0), EVERYTHING, Level(0, 255)),
+        (frame(0, 0, *FULL[:2]), Level(0, 255), EVERYTHING, Level(0, 255)),  # a larger picture needs a key frame
+        (frame(1, 0, *FULL[2:]), Level(0, 0), EVERYTHING, Level(0, 0)),  # its receiver does not have this frame
+        (frame(1, 0, *FULL[2:]), Level(255, 0), EVERYTHING, EVERYTHING),
+        (frame(1, 0, *FULL[2:]), Level(1, 0), Level(1, 255), Level(1, 255)),
+        (frame(0, 1, FULL[1]), Level(0, 0), Level(0, 255), Level(0, 0)),
+        (frame(0, 1), EVERYTHING, Level(0, 0), Level(0, 0)),  # down at any picture,
+        (frame(1, 0, *FULL[2:]), EVERYTHING, Level(0, 0), EVERYTHING),  # and not within one
+        (frame(0, 0, *FULL[:2]), EVERYTHING, Level(0, 255), Level(0, 255)),
+    ],
+)
+def test_more_of_a_described_stream_begins_where_it_says_so(
+    packet: Layering, level: Level, target: Level, after: Level
+) -> None:
+    assert packet.step(level, target) == after

@@ -210,7 +210,8 @@ def test_header_extensions_keep_the_offer_s_ids(uri: str, audio: bool, video: bo
         (("VP8", "AV1"), "sendonly", False),
         (("VP9", "AV1"), "sendrecv", False),
         (("AV1", "VP8"), "sendonly", True),
-        (("AV1", "VP8"), "recvonly", False),  # nothing of it is passed on
+        (("AV1", "VP8"), "sendrecv", True),
+        (("VP8", "AV1"), "recvonly", True),  # what others send in AV1
     ],
 )
 def test_a_camera_in_vp8_says_its_temporal_layers_since_no_dependency_descriptor_replaces_them(

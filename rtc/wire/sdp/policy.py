@@ -30,7 +30,8 @@ VIDEO_EXTENSIONS = frozenset(
 )
 
 # Codecs whose layers stand in the dependency descriptor alone. Where it is agreed on, libwebrtc leaves temporal layers
-# and picture ids out of VP8's own descriptor: listeners could then only be given all frames or none. It ends here.
+# and picture ids out of VP8's own descriptor: listeners could then only be given all frames or none. On what a client
+# only receives it does no harm: there it comes with what is described, and nothing else changes.
 DESCRIBED_CODECS = ("AV1",)
 
 # The parameters of each video codec that an answer repeats; others tell what the client can receive, not us.
@@ -145,7 +146,7 @@ def answer_media(
         for uri, identifier in offered.extensions.items()
         if uri in kept and offered.extension_directions.get(uri) != "inactive"
     }
-    if sends or codecs[0].name not in DESCRIBED_CODECS:
+    if receives and codecs[0].name not in DESCRIBED_CODECS:
         extensions.pop(ext.DEPENDENCY_DESCRIPTOR, None)
     has_rtx = any(codec.rtx_payload_type is not None for codec in codecs)
     return AnsweredMedia(

@@ -1,0 +1,156 @@
+"""Spatial layers that only a dependency descriptor tells apart, in whole rooms: who gets which, and can show them."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from narrow_room import NUMBER_ID
+from virtual_media import Heard
+from virtual_room import Network, network, simulate
+from virtual_svc import DESCRIPTOR_ID, Screen, Shown, Svc, SvcParticipant
+
+from rtc.netem import LinkProfile
+
+RTT = 0.04
+WIDE, NARROW = 4_000_000, 300_000  # bit/s
+INTERVAL = 1 / 30  # seconds between two pictures
+SETTLED = 4.0
+"""Seconds after which a link is known and a key frame has come."""
+
+
+def link(bitrate: float, *, loss: float = 0.0) -> LinkProfile:
+    return LinkProfile(bandwidth=bitrate, queue=0.2, delay=RTT / 2, loss=loss)
+
+
+async def camera_of(net: Network, name: str = "camera") -> SvcParticipant:
+    camera = SvcParticipant(net, name, publish=("video",), audio_slots=0)
+    await camera.join()
+    return camera
+
+
+async def viewer_of(
+    net: Network, name: str, bitrate: float, *, describe: bool = True, loss: float = 0.0
+) -> SvcParticipant:
+    viewer = SvcParticipant(net, name, publish=(), audio_slots=0, video_slots=1)
+    viewer.describe = describe
+    await viewer.join()
+    viewer.narrow(down=link(bitrate, loss=loss))
+    return viewer
+
+
+def in_order(viewer: SvcParticipant) -> list[Heard]:
+    """Each packet once, as the numbers say."""
+    return [packet for _, packet in sorted({one.sequence: one for one in viewer.heard["0"]}.items())]
+
+
+def screen_of(viewer: SvcParticipant) -> Screen:
+    screen = Screen()
+    screen.watch(in_order(viewer))
+    return screen
+
+
+def longest_gap(shown: list[Shown]) -> float:
+    return max(after.time - before.time for before, after in pairwise(shown))
+
+
+@pytest.mark.parametrize("modes", [(2, 1), (2, 2), (2, 3), (3, 3)])
+def test_a_wide_viewer_gets_the_larger_picture_and_a_narrow_one_the_smaller(modes: tuple[int, int]) -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            camera = await camera_of(net)
+            wide, narrow = await viewer_of(net, "wide", WIDE), await viewer_of(net, "narrow", NARROW)
+            begin, svc = camera.now, Svc(*modes, first_id=60, frame=0xFFF0)
+            await camera.film_layers(12, svc)
+            targets = len(svc.structure.targets)
+            for viewer, spatial in ((wide, modes[0] - 1), (narrow, 0)):
+                screen = screen_of(viewer)
+                assert screen.unreadable == 0 and all(at < begin + SETTLED for at in screen.stuck)
+                late = [one for one in screen.shown if one.time >= begin + SETTLED]
+                assert {one.spatial for one in late} == {spatial}
+                assert len(late) >= 0.9 * 30 * (12 - SETTLED)
+                assert longest_gap(late) <= INTERVAL + 0.3
+                # What is said to be sent is what comes.
+                expected = sum(1 << place for place, one in enumerate(svc.structure.targets) if one.spatial <= spatial)
+                assert {one.active for one in late} == {expected & (1 << targets) - 1}
+            assert len(camera.tracks[0].keyframes) <= 4
+
+    simulate(scenario, rtt=RTT)
+
+
+def test_a_viewer_whose_link_widens_gets_the_larger_picture_with_a_key_frame_and_misses_none() -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            camera = await camera_of(net)
+            viewer = await viewer_of(net, "viewer", WIDE)
+            begin = camera.now
+            filming = asyncio.create_task(camera.film_layers(26, Svc(2, 3)))
+            await asyncio.sleep(8)
+            viewer.narrow(down=link(NARROW))
+            await asyncio.sleep(8)
+            viewer.narrow(down=link(WIDE))
+            await filming
+            screen = screen_of(viewer)
+            assert (screen.unreadable, screen.stuck) == (0, [])
+            assert longest_gap([one for one in screen.shown if one.time >= begin + 16]) <= INTERVAL + 0.3
+            assert longest_gap(screen.shown) <= 1.0, "until what waits in the queue is through"
+            for since, until, spatial in ((4, 8, 1), (12, 16, 0), (22, 26, 1)):
+                assert {
+                    one.spatial for one in screen.shown if begin + since <= one.time < begin + until
+                } == {spatial}
+            risen = [after for before, after in pairwise(screen.shown) if after.spatial > before.spatial]
+            assert risen and all(one.began for one in risen)
+
+    simulate(scenario, rtt=RTT)
+
+
+def test_on_a_path_that_loses_every_packet_that_came_can_be_read() -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            camera = await camera_of(net)
+            viewer = await viewer_of(net, "viewer", WIDE, loss=0.1)
+            camera.narrow(up=link(WIDE, loss=0.1))
+            await camera.film_layers(10, Svc(2, 2))
+            screen = screen_of(viewer)
+            assert screen.unreadable == 0
+            assert len([one for one in screen.shown if one.spatial == 1]) >= 0.9 * 30 * (10 - SETTLED)
+
+    simulate(scenario, rtt=RTT)
+
+
+def test_another_camera_in_the_same_slot_is_told_apart_by_numbers_that_go_on() -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            cameras = [await camera_of(net, f"camera {place}") for place in range(2)]
+            viewer = await viewer_of(net, "viewer", WIDE)
+            filming = asyncio.gather(
+                cameras[0].film_layers(12, Svc(2, 3, frame=50_000)), cameras[1].film_layers(12, Svc(3, 2, frame=3))
+            )
+            for turn in range(6):
+                viewer.peer.watch([f"camera {turn % 2}-0"])
+                await asyncio.sleep(2)
+            await filming
+            screen = screen_of(viewer)
+            assert (screen.unreadable, screen.stuck) == (0, [])
+            changes = [after for before, after in pairwise(screen.shown) if after.track != before.track]
+            assert len(changes) == 5 and all(one.began for one in changes)
+            assert longest_gap(screen.shown) <= INTERVAL + 0.3
+
+    simulate(scenario, rtt=RTT)
+
+
+def test_who_did_not_ask_for_descriptors_gets_none_and_the_smallest_picture() -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            camera = await camera_of(net)
+            plain, told = await viewer_of(net, "plain", WIDE, describe=False), await viewer_of(net, "told", WIDE)
+            await camera.film_layers(6, Svc(2, 2))
+            assert {tuple(one.extensions) for one in plain.heard["0"]} == {(NUMBER_ID,)}
+            assert all(DESCRIPTOR_ID in one.extensions for one in told.heard["0"] if one.payload)
+            assert screen_of(told).shown[-1].spatial == 1
+            packets = in_order(plain)
+            assert len(packets) < len(told.heard["0"]) / 2
+            assert all(one.marker for one in packets), "a picture of its smallest layer is one packet here"
+
+    simulate(scenario, rtt=RTT)

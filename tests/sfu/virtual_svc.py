@@ -1,0 +1,189 @@
+"""A camera in several spatial layers, described as Chromium does it, and what a browser makes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from narrow_room import Participant
+from virtual_media import VP8, Heard, Track
+
+from rtc.wire.dependency_descriptor import (
+    DISCARDABLE,
+    NOT_PRESENT,
+    REQUIRED,
+    SWITCH,
+    DependencyDescriptor,
+    Structure,
+    Template,
+    parse,
+    write,
+)
+from rtc.wire.extensions import DEPENDENCY_DESCRIPTOR
+from rtc.wire.sequence import Unwrapper
+
+DESCRIPTOR_ID = 8
+PATTERNS = {1: (0,), 2: (0, 1), 3: (0, 2, 1, 2)}
+BACK = {1: (1,), 2: (2, 1), 3: (4, 1, 2, 1)}
+"""How many pictures back that is which one in this place of the pattern needs."""
+LAYER_BYTES = (500, 2000, 5000)
+"""Of a frame of this layer: some 120, 480 and 1,200 kbit/s at 30 pictures a second."""
+PACKET = 1000
+
+
+class Svc:
+    """Pictures in which each spatial layer needs the one below (L1T1 to L3T3 of Chromium)."""
+
+    def __init__(self, spatial: int, temporal: int, *, first_id: int = 0, frame: int = 0) -> None:
+        self.layers = spatial
+        self.frame = frame
+        self._pattern = pattern = PATTERNS[temporal]
+        self._order = sorted(range(len(pattern)), key=lambda place: pattern[place])
+        """Places of the pattern as their templates stand after that of the key frame."""
+        self._place = 0
+        targets = [(s, t) for s in range(spatial) for t in range(temporal)]
+
+        def indication(target: tuple[int, int], s: int, t: int, key: bool) -> int:
+            if target[0] < s or target[1] < t:
+                return NOT_PRESENT
+            if target[0] > s:
+                return SWITCH if key else REQUIRED
+            return DISCARDABLE if target[1] == t > 0 else SWITCH
+
+        templates = []
+        for s in range(spatial):
+            below = (1,) if s else ()
+            templates.append(Template(s, 0, tuple(indication(one, s, 0, True) for one in targets), below))
+            templates += [
+                Template(
+                    s, pattern[place], tuple(indication(one, s, pattern[place], False) for one in targets),
+                    (spatial * BACK[temporal][place], *below),
+                )
+                for place in self._order
+            ]
+        self.structure = Structure.of(
+            first_id, tuple(templates), resolutions=tuple((320 << s, 180 << s) for s in range(spatial))
+        )
+
+    def picture(self, *, key: bool) -> list[DependencyDescriptor]:
+        """Its frames, each as if it were one packet."""
+        if key:
+            self._place = 0
+        per_layer = 1 + len(self._pattern)
+        place = 0 if key else 1 + self._order.index(self._place % len(self._pattern))
+        self._place += 1
+        frames = []
+        for s in range(self.layers):
+            frames.append(DependencyDescriptor(
+                True, True, self.frame & 0xFFFF, s * per_layer + place, self.structure, key and s == 0
+            ))
+            self.frame += 1
+        return frames
+
+
+def packets_of(frame: DependencyDescriptor, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Descriptor and AV1 payload of each packet of a frame."""
+    count = -(-size // PACKET)
+    for part in range(count):
+        first = part == 0
+        one = DependencyDescriptor(
+            first, part == count - 1, frame.frame_number, frame.place, frame.structure, frame.begins and first
+        )
+        head = b"\x18\x0a" if frame.begins and first else b"\x10\x32"  # a sequence header begins a key frame
+        yield write(one), head + bytes(min(PACKET, size - part * PACKET))
+
+
+class SvcParticipant(Participant):
+    """Sends and receives AV1 with dependency descriptors; one that does not `describe` only receives it without."""
+
+    describe = True
+
+    def offer(self) -> str:
+        lines = super().offer().replace(f"a=rtpmap:{VP8} VP8/90000", f"a=rtpmap:{VP8} AV1/90000").split("\r\n")
+        if self.describe:
+            video = [place for place, line in enumerate(lines) if line.startswith("m=video")]
+            for place in reversed(video):
+                lines[place + 3 : place + 3] = [f"a=extmap:{DESCRIPTOR_ID} {DEPENDENCY_DESCRIPTOR}"]
+        return "\r\n".join(lines)
+
+    async def film_layers(self, seconds: float, svc: Svc) -> None:
+        """Send 30 pictures a second; a key frame first, and whenever one is asked for."""
+        (one,) = (track for track in self.tracks if track.kind == "video")
+        for _ in range(round(seconds * 30)):
+            self.send_picture(one, svc)
+            await asyncio.sleep(1 / 30)
+
+    def send_picture(self, one: Track, svc: Svc) -> None:
+        """The next one."""
+        key, one.wants_keyframe = one.wants_keyframe, False
+        if key:
+            one.keyframes.append(self.now)
+        for frame in svc.picture(key=key):
+            spatial = frame.template.spatial
+            for descriptor, payload in packets_of(frame, LAYER_BYTES[spatial]):
+                last = spatial == svc.layers - 1 and descriptor[0] & 0x40
+                self.publish_packet(one, payload, marker=bool(last), extensions={DESCRIPTOR_ID: descriptor})
+        one.timestamp += 3000
+
+
+@dataclass(slots=True, frozen=True)
+class Shown:
+    """A picture as a browser could show it."""
+
+    time: float
+    track: int
+    spatial: int
+    """Its highest layer."""
+    temporal: int
+    began: bool
+    """Whether it was a key frame."""
+    active: int | None
+    """Decode targets that were said to be sent."""
+
+
+@dataclass(slots=True)
+class Screen:
+    """What libwebrtc does: it takes packets by their descriptors, frames whose references it has, whole pictures."""
+
+    shown: list[Shown] = field(default_factory=list)
+    unreadable: int = 0
+    """Packets whose descriptor refers to what it does not have: it drops them."""
+    stuck: list[float] = field(default_factory=list)
+    """When frames came that need what never did."""
+
+    def watch(self, packets: Iterable[Heard]) -> None:
+        """Take what came, in the order of the sequence numbers."""
+        structure: Structure | None = None
+        numbers = Unwrapper()
+        decoded: set[int] = set()
+        newest = -1
+        picture: list[DependencyDescriptor] = []
+        for packet in packets:
+            if not packet.payload:
+                continue
+            try:
+                said = parse(packet.extensions[DESCRIPTOR_ID], structure)
+            except ValueError:
+                self.unreadable += 1
+                continue
+            if said.begins:
+                structure = said.structure
+            number = numbers.unwrap(said.frame_number)
+            if said.end_of_frame:
+                template = said.template
+                needs = [number - back for back in template.references]
+                if number <= newest or not all(one in decoded for one in needs):
+                    self.stuck.append(packet.time)
+                else:
+                    decoded.add(number)
+                    newest = number
+            if said.start_of_frame:
+                picture.append(said)
+            if packet.marker:
+                key = picture[0].begins
+                last = picture[-1].template
+                self.shown.append(
+                    Shown(packet.time, packet.track, last.spatial, last.temporal, key, picture[0].active)
+                )
+                picture.clear()
