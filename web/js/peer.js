@@ -5,6 +5,17 @@ import { LipSync } from "./lipsync.js";
 /** @typedef {import("./types.js").Source} Source */
 /** @typedef {import("./types.js").Kind} Kind */
 
+/**
+ * Of WebRTC extensions, not yet in every browser nor in TypeScript.
+ *
+ * @typedef {{uri: string, direction: string}} HeaderExtension
+ * @typedef {{
+ *   getHeaderExtensionsToNegotiate?: () => HeaderExtension[],
+ *   setHeaderExtensionsToNegotiate?: (extensions: HeaderExtension[]) => void,
+ * }} HeaderExtensions
+ */
+
+const DEPENDENCY_DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 /** m-lines to send on, in the order of the offer. */
 /** @type {Source[]} */
 export const SOURCES = ["microphone", "camera", "screen", "screen-audio"];
@@ -16,6 +27,21 @@ const MOST_VIDEO_SLOTS = 16;
 /** @param {number} wanted @param {number} most */
 function stepped(wanted, most) {
   return Math.min(most, Math.max(SLOT_STEP, Math.ceil(wanted / SLOT_STEP) * SLOT_STEP));
+}
+
+/**
+ * Ask to be told what each frame needs beside it, which browsers do not by themselves on what they receive. Without it
+ * they cannot tell apart the frames of one picture in several sizes (AV1), and one lost frame stops all after it.
+ *
+ * @param {RTCRtpTransceiver} transceiver
+ */
+function describe(transceiver) {
+  const able = /** @type {RTCRtpTransceiver & HeaderExtensions} */ (transceiver);
+  const extensions = able.getHeaderExtensionsToNegotiate?.();
+  const wanted = extensions?.find(({ uri }) => uri === DEPENDENCY_DESCRIPTOR);
+  if (!wanted) return;
+  wanted.direction = "sendrecv";
+  able.setHeaderExtensionsToNegotiate?.(extensions ?? []);
 }
 
 export class Peer {
@@ -60,7 +86,9 @@ export class Peer {
     const wanted = { audio: stepped(audio, MOST_AUDIO_SLOTS), video: stepped(video, MOST_VIDEO_SLOTS) };
     for (const kind of /** @type {Kind[]} */ (["audio", "video"])) {
       while (this.#slots[kind].length < wanted[kind]) {
-        this.#slots[kind].push(this.connection.addTransceiver(kind, { direction: "recvonly" }));
+        const slot = this.connection.addTransceiver(kind, { direction: "recvonly" });
+        if (kind === "video") describe(slot);
+        this.#slots[kind].push(slot);
       }
     }
     return this.#slots.audio.length + this.#slots.video.length > before;
