@@ -49,10 +49,15 @@ const until = async (test) => {
         await new Promise(requestAnimationFrame);
     }
 };
-window.watch = async (url, token) => {
+window.watch = async (url, token, described) => {
     connect();
     pc.addTransceiver("audio", {direction: "recvonly"});
-    pc.addTransceiver("video", {direction: "recvonly"});
+    const slot = pc.addTransceiver("video", {direction: "recvonly"});
+    if (described) {
+        const extensions = slot.getHeaderExtensionsToNegotiate();
+        extensions.find(({uri}) => uri.includes("dependency-descriptor")).direction = "sendrecv";
+        slot.setHeaderExtensionsToNegotiate(extensions);
+    }
     window.client = new WHEPClient();
     await client.view(pc, url, token);
     await until(() => pc.connectionState === "connected");
@@ -197,11 +202,8 @@ async def test_whip_whep_publishes_with_a_token_and_a_participant_hears_and_sees
             await gone(service)
 
 
-async def test_a_viewer_gets_of_several_layers_what_it_can_decode() -> None:
-    """Several encodings taken as one source would be a picture that breaks with every packet.
-
-    Of several layers of AV1 its decoder would show the key frames at most, since their frames cannot be told apart.
-    """
+async def test_a_viewer_gets_one_of_several_encodings_and_keeps_the_better() -> None:
+    """Several encodings taken as one source would be a picture that breaks with every packet."""
     layers = [{"rid": "low", "scaleResolutionDownBy": 4}, {"rid": "high"}]
     async with player() as (origin, page), serving(allowed_origins=origin) as service, join(
         service.url, "stage", name="Ada"
@@ -217,19 +219,27 @@ async def test_a_viewer_gets_of_several_layers_what_it_can_decode() -> None:
         assert widths == sorted(widths), "the better picture, once it is there, stays"
         await page.evaluate("client.stop()")
 
+
+async def test_a_viewer_of_av1_gets_the_larger_picture_if_it_asks_to_be_told_of_frames() -> None:
+    """Its decoder would show the key frames at most of it otherwise, since their frames cannot be told apart."""
+    async with player() as (origin, page), serving(allowed_origins=origin) as service:
         assert page.context.browser is not None
-        viewer = await page.context.browser.new_page()
-        viewer.set_default_timeout(SECONDS * 1000)
-        await viewer.goto(origin, wait_until="domcontentloaded")
         await page.evaluate(
             "([url, layers]) => publish(url, '', 900, 'rgb(20, 220, 20)', layers, 'video/AV1')",
             [f"{service.url}/whip/layers", [{"scalabilityMode": "L2T3_KEY"}]],
         )
-        await viewer.evaluate("url => watch(url)", f"{service.url}/whep/layers")
-        await viewer.evaluate("see([1, 1, 1])")
-        picture = await viewer.evaluate("decoded(40)")
-        assert picture["framesDecoded"] >= 0.9 * picture["framesReceived"]
-        assert picture["frameHeight"] == 180, "the lower of two layers"
+        for described, height in ((True, 360), (False, 180)):
+            viewer = await page.context.browser.new_page()
+            viewer.set_default_timeout(SECONDS * 1000)
+            await viewer.goto(origin, wait_until="domcontentloaded")
+            await viewer.evaluate(
+                "([url, described]) => watch(url, '', described)", [f"{service.url}/whep/layers", described]
+            )
+            await viewer.evaluate("see([1, 1, 1])")
+            picture = await viewer.evaluate("decoded(40)")
+            assert picture["framesDecoded"] >= 0.9 * picture["framesReceived"]
+            assert picture["frameHeight"] == height
+            await viewer.close()
         await page.evaluate("client.stop()")
 
 
