@@ -199,7 +199,7 @@ class Member:
             raise RefusedError("bad-state", f"The m-line {mid!r} is published already.")
         publication_id = secrets.token_urlsafe(6)
         try:
-            media = self.peer.publish(mid, publication_id=publication_id, muted=muted)
+            media = self.peer.publish(mid, publication_id=publication_id, muted=muted, patient=source == "screen")
         except LookupError as error:
             raise RefusedError("not-found", f"The last offer has no m-line {mid!r} that sends.") from error
         if media.kind != kind:

@@ -7,6 +7,9 @@ from collections import Counter, deque
 WINDOW_SECONDS = 1.5
 """A rate is measured over this long: several pictures of every layer, and a key frame does not rule it."""
 
+PATIENT_WINDOW_SECONDS = 10.0
+"""The same for a screen, where a page is many times what comes until the next."""
+
 SAMPLE_SECONDS = 0.2
 """Least time between two samples."""
 
@@ -21,6 +24,7 @@ class LayerRates:
         self.layers: tuple[tuple[int, int, int], ...] = ()
         """Spatial and temporal layer with the bit/s of it and all below it that it needs, as last measured while
         packets came; empty before."""
+        self.window = WINDOW_SECONDS
         self.fps = 0.0
         """Frames a second, measured likewise."""
         self._frames = 0
@@ -43,7 +47,7 @@ class LayerRates:
         if samples and self._octets == samples[-1][1]:
             samples.clear()  # nothing comes: what was measured before stands until something does
         samples.append((now, self._octets.copy(), self._frames))
-        while len(samples) > 2 and now - samples[1][0] >= WINDOW_SECONDS:
+        while len(samples) > 2 and now - samples[1][0] >= self.window:
             samples.popleft()
         since, before, frames = samples[0]
         if now - since < SAMPLE_SECONDS:

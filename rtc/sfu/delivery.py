@@ -8,6 +8,7 @@ from itertools import repeat
 from struct import Struct
 
 from rtc.repair.history import History
+from rtc.repair.pacing import MAX_WAIT_SECONDS, PATIENT_SECONDS
 from rtc.repair.redundancy import Protection
 from rtc.transport.batch import OUTBOX_ROWS
 from rtc.transport.srtp import MAX_PLAINTEXT, protect_equal, protect_rows
@@ -58,12 +59,18 @@ class Delivery:
         self._history = history
         self._groups: list[Group] | None = []
         self._variants: dict[Variant, Redundancy] = {}
+        self._longest_wait = MAX_WAIT_SECONDS
         self._waiting: list[SourcePacket] = []
         self.withheld: deque[int] = deque(maxlen=MEMORY_OF_GAPS)
         """Packets that went out of turn on purpose."""
         self._next_gap = 0.0
         self._sender: Sender | None = None
         self._now = 0.0
+
+    def be_patient(self, patient: bool) -> None:
+        """Whether packets may wait for long where a path is narrow."""
+        self._longest_wait = PATIENT_SECONDS if patient else MAX_WAIT_SECONDS
+        self.change()
 
     def send(self, packet: SourcePacket, sender: Sender, *, now: float) -> None:
         """Send the newest packet of the source to all legs."""
@@ -231,7 +238,10 @@ class Delivery:
             )
             by_treatment.setdefault(treatment, []).append(leg)
         self._groups = [
-            Group(layout, legs[at : at + MAX_GROUP], self._redundancy(variant), legs[0].segment.thinning)
+            Group(
+                layout, legs[at : at + MAX_GROUP], self._redundancy(variant), legs[0].segment.thinning,
+                self._longest_wait,
+            )
             for (layout, _, _, variant, *_), legs in by_treatment.items()
             for at in range(0, len(legs), MAX_GROUP)
         ]

@@ -8,7 +8,7 @@ from rtc.repair.bandwidth.estimator import BandwidthEstimator, State
 from rtc.repair.bandwidth.loss import Trial
 from rtc.repair.bandwidth.sent import Arrival, SentPackets
 from rtc.repair.copies import CopiesController, LossShare
-from rtc.repair.pacing import FACTOR, FULL_FACTOR, Pacer
+from rtc.repair.pacing import FACTOR, FULL_FACTOR, MAX_WAIT_SECONDS, Pacer
 from rtc.wire.twcc import TransportFeedback
 
 START_BITRATE = 1_000_000
@@ -103,13 +103,13 @@ class Downlink:
         """What the path carries; made when something flows, since most who are idle never need it."""
         return BandwidthEstimator(start=START_BITRATE, least=LEAST_BITRATE, most=MOST_BITRATE)
 
-    def departs(self, size: int, *, now: float) -> tuple[int, float]:
-        """Number, and time of leaving, of a packet of `size` bytes without the tag of SRTP."""
+    def departs(self, size: int, *, now: float, most: float = MAX_WAIT_SECONDS) -> tuple[int, float]:
+        """Number, and time of leaving, of a packet of `size` bytes without the tag of SRTP; `most` as of the pacer."""
         size += OVERHEAD_BYTES
         self._sent_at = now
         probe = self._probe
         if probe is None or not probe.left:
-            at = self._pacer.departs(size, now=now)
+            at = self._pacer.departs(size, now=now, most=most)
             return self.sent.sent(size, at=at), at
         at = probe.departs(size, now)
         self._pacer.occupy(at)
@@ -117,6 +117,11 @@ class Downlink:
         probe.left -= 1
         probe.last = self.sent.number
         return number, at
+
+    @property
+    def free_at(self) -> float:
+        """When all that was given to it so far has left."""
+        return self._pacer.free_at
 
     def may_resend(self, size: int, *, now: float) -> bool:
         """Whether a packet that is asked for goes out again: what is repaired must leave room for what is new."""

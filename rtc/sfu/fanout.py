@@ -88,6 +88,10 @@ class Fanout:
         """The leg of a slot that has started."""
         return self._legs.get(slot)
 
+    def be_patient(self, patient: bool) -> None:
+        """Whether packets may wait for long where a path is narrow."""
+        self._delivery.be_patient(patient)
+
     def attach(self, slot: Slot) -> None:
         """Let `slot` listen, from the next packet that one can start with."""
         if slot not in self._legs:

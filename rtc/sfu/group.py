@@ -63,7 +63,8 @@ class Group:
     """Legs whose packets differ in the fixed header only."""
 
     def __init__(
-        self, layout: Layout, legs: list[Leg], redundancy: Redundancy | None, thinning: Thinning | None
+        self, layout: Layout, legs: list[Leg], redundancy: Redundancy | None, thinning: Thinning | None,
+        longest_wait: float,
     ) -> None:
         self.layout = layout
         self.numbered = bool(layout) and layout[0][0] == extensions.TRANSPORT_CC
@@ -77,6 +78,8 @@ class Group:
         self.withheld: SourcePacket | None = None
         """What these legs are to be sent out of turn, after the next packet."""
         self.thinning = thinning
+        self.longest_wait = longest_wait
+        """Seconds for which pacing may hold a packet back."""
         self.level = legs[0].level
         # The sessions own the contexts, which must not go while they stand here.
         self.sessions = [session for leg in legs if (session := leg.slot.outlet.session) is not None]
@@ -194,7 +197,7 @@ class Group:
             outlet = leg.slot.outlet
             if outlet.downlink is None:
                 continue
-            number, at = outlet.downlink.departs(size, now=now)
+            number, at = outlet.downlink.departs(size, now=now, most=self.longest_wait)
             _NUMBER.pack_into(row, _NUMBER_AT[row[FIXED_HEADER_LENGTH]], number)
             if at > now or outlet.held:
                 later.append((index, outlet, at))

@@ -197,8 +197,10 @@ class Peer:
         ice = self._link.ice
         return ice.local_ufrag, ice.local_pwd, ice.remote_ufrag, ice.remote_pwd
 
-    def publish(self, mid: str, *, publication_id: str, muted: bool = False) -> Publication:
-        """Offer what is sent on m-line `mid` to the room.
+    def publish(
+        self, mid: str, *, publication_id: str, muted: bool = False, patient: bool = False
+    ) -> Publication:
+        """Offer what is sent on m-line `mid` to the room; `patient` is for a screen.
 
         Raises LookupError for an m-line that does not send, PermissionError for a peer that may not publish.
         """
@@ -208,7 +210,9 @@ class Peer:
         if not encodings:
             raise LookupError(f"m-line {mid!r} is not one that the client sends on")
         demand = Demand(encodings, now=self._port.now())
-        publication = Publication(publication_id, self.id, mid, encodings[0].kind, encodings, demand, muted)
+        for source in encodings:
+            source.be_patient(patient)
+        publication = Publication(publication_id, self.id, mid, encodings[0].kind, encodings, demand, muted, patient)
         self._room.publish(publication)
         return publication
 

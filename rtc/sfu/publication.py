@@ -20,6 +20,8 @@ class Publication:
     """Its simulcast encodings in the order of the offer; mostly one."""
     demand: Demand
     muted: bool = False
+    patient: bool = False
+    """Whether its pictures are of use however late they come: a screen, of which a page of text stands for long."""
     told: tuple[tuple[str, ...], bool] | None = None
     """RIDs that its publisher was last told are wanted, and whether in place of all; None before the first time."""
 

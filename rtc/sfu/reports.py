@@ -10,6 +10,7 @@ from rtc.bucket import TokenBucket
 from rtc.repair import playout
 from rtc.repair.copies import COPY_FROM_LOSS, CopiesController
 from rtc.repair.holes import Holes
+from rtc.repair.pacing import MAX_WAIT_SECONDS
 from rtc.repair.redundancy import HEADER_BYTES, NONE, WINDOW_PACKETS
 from rtc.wire import rtcp
 from rtc.wire.errors import WireError
@@ -297,7 +298,8 @@ class Reports:
             if slot.kind == "audio" or self._downlink.may_resend(size, now=now):
                 octets = source.fanout.resend(leg, stored, self._sender, now=now)
                 if octets:
-                    leg.was_resent(sequence, octets, now=now)
+                    leaves = self._downlink.free_at if slot.is_numbered(leg.payload_type) else now
+                    leg.was_resent(sequence, octets, leaves=max(now, leaves), now=now)
                     self.counters.resent += 1
 
     def _missing(
@@ -398,6 +400,8 @@ class Reports:
     def _want_keyframe(self, slot: Slot | None, now: float) -> None:
         if slot is None or slot.source is None or slot.kind != "video":
             return
+        if self._downlink.free_at > now + MAX_WAIT_SECONDS:
+            return  # it may well be under way: of a screen it takes seconds
         if slot.holes is None or slot.holes.wants_keyframe(now=now):
             self._ask_keyframe(slot, slot.source, now)
 

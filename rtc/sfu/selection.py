@@ -24,6 +24,17 @@ GROWTH = 3
 FIRST_BITRATE = 150_000
 """bit/s of the lowest encoding, as long as it has not been measured."""
 
+PATIENT_LEAST = 50_000
+"""bit/s with which the least of a screen is of use: a page comes late, but it stands for long. To pause it would cost
+another page."""
+
+PATIENCE = 3
+"""By how many times longer the least of a screen may be under way than it took to come here."""
+
+PATIENT_BETTER = 500_000
+"""bit/s below which no better encoding of a screen is begun, however little it takes while nothing moves: the next page
+would be many times that."""
+
 PAUSE_SECONDS = 3.0
 """The least of a picture that fitted until now is shown for so long before it is paused: where a link has become
 narrow, less than it carries is thought to fit until its queue is gone."""
@@ -48,6 +59,10 @@ class Option:
     layer: Layer
     source: Source
     level: Level
+
+    def costing(self, bitrate: int) -> Option:
+        """The same at another price, bit/s."""
+        return Option(Layer(self.layer.spatial, self.layer.temporal, bitrate), self.source, self.level)
 
 
 @dataclass(slots=True, frozen=True)
@@ -88,16 +103,22 @@ def ladder_of(publication: Publication, *, height: int | None, described: bool, 
     complete = True
     bitrate = FIRST_BITRATE
     encodings = ordered(publication.encodings)
+    enough = 0
     for place, source in enumerate(encodings):
+        if enough and source.height != enough:
+            break
         source.rates.measure(now=now)
         layers = source.rates.layers or ((0, 0, bitrate),)
         bitrate = GROWTH * max(each for *_, each in layers)
         if publication.demand.can_come(source, now=now) or len(encodings) == 1:
-            options += _options(place, source, layers, described=described)
+            found = _options(place, source, layers, described=described)
+            if publication.patient:
+                found = _wait_for(found, least=not options)
+            options += found
         elif source.packets:
             complete = False  # what never came is not part of what the publisher has to send
         if height is not None and source.height and source.height >= TOLERANCE * height:
-            break
+            enough = source.height
     if not options:
         options = _options(0, encodings[0], ((0, 0, FIRST_BITRATE),), described=described)
     return Ladder(tuple(options), complete)
@@ -159,6 +180,14 @@ def _options(
         )
         found.append(Option(Layer(place + spatial, temporal, bitrate), source, level))
     return found
+
+
+def _wait_for(options: Sequence[Option], *, least: bool) -> list[Option]:
+    """Those of a screen with what they cost: the `least` some time after it came, any other encoding a whole page."""
+    if not least:
+        return [option.costing(max(option.layer.bitrate, PATIENT_BETTER)) for option in options]
+    first, *others = options
+    return [first.costing(min(first.layer.bitrate, max(PATIENT_LEAST, first.layer.bitrate // PATIENCE))), *others]
 
 
 def _is_shown(slot: Slot, option: Option) -> bool:

@@ -443,12 +443,12 @@ class Leg:
             return False
         return self.slot.resend_budget.take(0.0, now=now)
 
-    def was_resent(self, sequence: int, octets: int, *, now: float) -> None:
-        """A packet went out again, which took so many bytes with all headers and copies.
+    def was_resent(self, sequence: int, octets: int, *, leaves: float, now: float) -> None:
+        """A packet goes out again, which takes so many bytes with all headers and copies; it `leaves` then or sooner.
 
         They are counted when they are known: how much was sent at first depends on what the path needed then.
         """
         self.slot.resend_budget.charge(octets, now=now)
-        self.resent[sequence] = now
+        self.resent[sequence] = leaves
         if len(self.resent) > MEMORY_OF_RESENDS:
             del self.resent[next(iter(self.resent))]

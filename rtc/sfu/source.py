@@ -9,7 +9,7 @@ from rtc.repair.clock import SenderClock, StreamClock
 from rtc.repair.history import History
 from rtc.repair.keyframes import KeyframeCadence, KeyframeRequester
 from rtc.repair.nack import NackGenerator, requests_a_round_trip
-from rtc.repair.rates import LayerRates
+from rtc.repair.rates import PATIENT_WINDOW_SECONDS, WINDOW_SECONDS, LayerRates
 from rtc.repair.reception import Reception
 from rtc.repair.redundancy import MAX_COPIES, Frames, LossMeter, ProtectionController
 from rtc.wire.dependency_descriptor import DependencyDescriptor
@@ -209,6 +209,11 @@ class Source:
             return False
         self.keyframes.arrived()
         return True
+
+    def be_patient(self, patient: bool) -> None:
+        """Whether it is a screen: of use however late it comes, and a page many times what comes until the next."""
+        self.rates.window = PATIENT_WINDOW_SECONDS if patient else WINDOW_SECONDS
+        self.fanout.be_patient(patient)
 
     def is_live(self, *, now: float) -> bool:
         """Whether packets are coming."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtc.repair.pacing import BURST_SECONDS, FACTOR, FULL_FACTOR, MAX_WAIT_SECONDS, Pacer
+from rtc.repair.pacing import BURST_SECONDS, FACTOR, FULL_FACTOR, MAX_WAIT_SECONDS, PATIENT_SECONDS, Pacer
 
 
 def test_a_frame_of_a_few_packets_leaves_at_once() -> None:
@@ -37,3 +40,12 @@ def test_order_is_kept_and_nobody_waits_for_ever(packets: list[tuple[float, int]
         assert departs >= max(now, before)
         assert departs <= now + MAX_WAIT_SECONDS
         before = departs
+
+
+def test_what_may_wait_for_long_leaves_no_faster_than_the_path_carries_it() -> None:
+    pacer = Pacer(100_000)
+    pacer.factor = FULL_FACTOR
+    departures = [pacer.departs(1250, now=1.0, most=PATIENT_SECONDS) for _ in range(61)]
+    assert 7.0 - MAX_WAIT_SECONDS <= departures[-1] <= 7.0
+    assert max(b - a for a, b in pairwise(departures)) == pytest.approx(0.1)
+    assert pacer.departs(1250, now=1.1) >= departures[-1], "nothing overtakes it"

@@ -64,8 +64,8 @@ def test_rtx_takes_a_number_of_its_own_each_time() -> None:
 class SlowPath(Downlink):
     """One packet in 20 ms."""
 
-    def departs(self, size: int, *, now: float) -> tuple[int, float]:
-        number, _ = super().departs(size, now=now)
+    def departs(self, size: int, *, now: float, most: float = 0.25) -> tuple[int, float]:
+        number, _ = super().departs(size, now=now, most=most)
         return number, now + 0.02 * number
 
 
@@ -116,7 +116,7 @@ def test_a_listener_gets_so_much_again_and_no_more(kind: str) -> None:
         sent = 0
         for number in range(packets):
             if leg.may_resend(number, now=interval * number, rtt=0.0):
-                leg.was_resent(number, 1000, now=interval * number)
+                leg.was_resent(number, 1000, leaves=interval * number, now=interval * number)
                 sent += 1
         return sent
 
@@ -150,4 +150,4 @@ def test_a_packet_asked_for_twice_within_a_round_trip_goes_out_once() -> None:
     for moment, sent in ((1.0, True), (1.08, False), (1.1, True)):
         assert leg.may_resend(5, now=moment, rtt=0.1) is sent
         if sent:
-            leg.was_resent(5, 200, now=moment)
+            leg.was_resent(5, 200, leaves=moment, now=moment)

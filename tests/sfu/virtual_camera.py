@@ -32,7 +32,7 @@ FITS = 1_000_000
 else after a while."""
 GIVES_IN_SECONDS = 2.0
 PATTERN = (0, 2, 1, 2)
-_FRAME = struct.Struct(">IIBB")  # frame, the one it refers to or itself, parts, part
+FRAME = struct.Struct(">IIBB")  # frame, the one it refers to or itself, parts, part
 
 
 class Frame(NamedTuple):
@@ -49,8 +49,8 @@ def frame_of(packet: Heard) -> Frame | None:
     """None for padding."""
     if not packet.payload:
         return None
-    body = packet.payload[-_FRAME.size - 6 : -6]
-    return Frame(packet.track, *_FRAME.unpack(body))
+    body = packet.payload[-FRAME.size - 6 : -6]
+    return Frame(packet.track, *FRAME.unpack(body))
 
 
 class Camera(Participant):
@@ -176,7 +176,7 @@ class Camera(Participant):
             height = LINES[0 if self._scaled else place].to_bytes(2, "little")
             body = bytes([not key, 0, 0, 0x9D, 1, 0x2A, 0, 0]) + height if part == 0 else b""
             filling = bytes(max(min(size - part * PACKET, PACKET) - len(body), 0))
-            payload = head + body + filling + _FRAME.pack(number, reference, parts, part)
+            payload = head + body + filling + FRAME.pack(number, reference, parts, part)
             packets.append((one, payload, part == parts - 1))
         return packets
 

@@ -137,6 +137,9 @@ export class Peer {
     if (event.type === "encodings" && event.mid === this.mid("camera")) {
       this.simulcast.ask(event.rids, event.instead ?? false, this.#sending.get("camera")?.sender);
     }
+    if (event.type === "encodings" && event.mid === this.mid("screen")) {
+      this.simulcast.askScreen(event.rids, this.#sending.get("screen")?.sender);
+    }
     if (event.type === "codecs") this.simulcast.useCodecs(event.codecs, this.#sending.get("screen")?.sender);
   }
 

@@ -24,8 +24,12 @@ const LITTLE_REPAIR = 0.1;
 const ROOM_STEP = 0.1;
 /** So many looks in a row must find less before there is less room. */
 const PATIENCE = 5;
-/** Frames per second that are left of a screen at worst, in the lowest of three temporal layers. */
-const SCREEN = { maxBitrate: 2_500_000, maxFramerate: 30, scalabilityMode: "L1T3" };
+/**
+ * A screen, and the same at its full size and as coarse as it gets, in some frames a second: its text can be read at
+ * 200 kbit/s. That is for codecs not made for text.
+ */
+const COARSE = { rid: "l", maxBitrate: 150_000, maxFramerate: 5, scaleResolutionDownBy: 1 };
+const SHARP = { rid: "h", maxBitrate: 2_500_000, maxFramerate: 30, scaleResolutionDownBy: 1, scalabilityMode: "L1T3" };
 /** What every browser can decode, and what takes a twelfth of that for text: a page of it that VP8 needs a megabit for. */
 const PLAIN_CODEC = "video/VP8";
 const TEXT_CODEC = "video/AV1";
@@ -97,6 +101,7 @@ export class RepairRoom {
 export class Simulcast {
   /** @type {Set<string> | null} */ #wanted = null;
   #instead = false;
+  /** @type {Set<string> | null} */ #wantedOfScreen = null;
   /** @type {Promise<unknown>} */ #fitting = Promise.resolve();
   #room = new RepairRoom();
   /** @type {string[]} */ #codecs = [];
@@ -113,7 +118,8 @@ export class Simulcast {
     const [codec] = codecsOf(PLAIN_CODEC);
     try {
       const transceiver = connection.addTransceiver("video", {
-        direction: "sendonly", sendEncodings: [/** @type {RTCRtpEncodingParameters} */ ({ ...SCREEN, codec })],
+        direction: "sendonly",
+        sendEncodings: [COARSE, SHARP].map((one) => /** @type {RTCRtpEncodingParameters} */ ({ ...one, codec })),
       });
       // The first one is sent unless an encoding says otherwise, which not every browser lets it.
       const encoding = /** @type {{codec?: RTCRtpCodec}} */ (transceiver.sender.getParameters().encodings[0]);
@@ -125,8 +131,8 @@ export class Simulcast {
       }
       return transceiver;
     } catch {
-      const { scalabilityMode: _, ...plain } = SCREEN; // a browser without temporal layers
-      return connection.addTransceiver("video", { direction: "sendonly", sendEncodings: [plain] });
+      const { scalabilityMode: _, ...plain } = SHARP; // a browser without temporal layers
+      return connection.addTransceiver("video", { direction: "sendonly", sendEncodings: [COARSE, plain] });
     }
   }
 
@@ -136,25 +142,46 @@ export class Simulcast {
     if (sender?.track) void this.fitScreen(sender);
   }
 
-  /** Send a screen in the codec that suits text as long as everybody can decode it. @param {RTCRtpSender} sender */
+  /**
+   * The server says which encodings of the screen are of use to anybody.
+   *
+   * @param {string[]} rids @param {RTCRtpSender | undefined} sender
+   */
+  askScreen(rids, sender) {
+    this.#wantedOfScreen = new Set(rids);
+    if (sender?.track) void this.fitScreen(sender);
+  }
+
+  /**
+   * Send a screen in the codec that suits text as long as everybody can decode it; then it needs no coarse encoding.
+   *
+   * @param {RTCRtpSender} sender
+   */
   fitScreen(sender) {
     this.#fitting = this.#fitting.then(async () => {
       const parameters = sender.getParameters();
-      const encoding = /** @type {{codec?: RTCRtpCodec}} */ (parameters.encodings[0]);
-      const type = this.#codecs.some((name) => `video/${name}` === TEXT_CODEC) ? TEXT_CODEC : PLAIN_CODEC;
+      const suits = this.#picks && this.#codecs.some((name) => `video/${name}` === TEXT_CODEC);
+      const type = suits ? TEXT_CODEC : PLAIN_CODEC;
       const codec = parameters.codecs.find(({ mimeType }) => mimeType === type);
-      // what was said before the answer is forgotten where that has other parameters
-      if (!this.#picks || !codec || encoding.codec?.mimeType === type) return;
-      const { mimeType, clockRate, sdpFmtpLine } = codec;
-      encoding.codec = { mimeType, clockRate, ...(sdpFmtpLine && { sdpFmtpLine }) };
-      await sender.setParameters(parameters);
+      let changed = false;
+      for (const encoding of /** @type {(RTCRtpEncodingParameters & {codec?: RTCRtpCodec})[]} */ (parameters.encodings)) {
+        const active = suits ? encoding.rid !== COARSE.rid : this.#wantedOfScreen?.has(encoding.rid ?? "") ?? true;
+        changed ||= encoding.active !== active;
+        encoding.active = active;
+        // what was said before the answer is forgotten where that has other parameters
+        if (!this.#picks || !codec || encoding.codec?.mimeType === type) continue;
+        const { mimeType, clockRate, sdpFmtpLine } = codec;
+        encoding.codec = { mimeType, clockRate, ...(sdpFmtpLine && { sdpFmtpLine }) };
+        changed = true;
+      }
+      if (changed) await sender.setParameters(parameters);
     }).catch(() => {}); // closed meanwhile, or not negotiated: it sends as it did
     return this.#fitting;
   }
 
   /** A new session: nobody has said what is of use. */
   forget() {
-    [this.#wanted, this.#instead] = [null, false];
+    [this.#wanted, this.#instead, this.#wantedOfScreen] = [null, false, null];
     this.#codecs = [];
   }
 
