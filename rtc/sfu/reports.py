@@ -292,6 +292,9 @@ class Reports:
             stored = source.history.get(sequence) if sequence >= leg.first else None
             if stored is None:
                 continue
+            if stored.layering is not None and stored.layering.spatial > leg.level.spatial:
+                # A picture that it began with this layer is not shown without, nor any after it but a key frame.
+                self._want_keyframe(slot, now)
             if not leg.may_resend(sequence, now=now, rtt=self.rtt or 0.0):
                 continue
             size = slot.protection.copies * (HEADER_BYTES + len(stored.payload))

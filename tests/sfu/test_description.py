@@ -139,7 +139,7 @@ def test_listeners_of_two_cameras_are_each_told_of_what_they_get(count: int) -> 
     for place in range(len(slots)):
         screen = Screen()
         screen.watch(heard(RtpPacket.parse(data)) for to, data in wire.plain if to == place)
-        assert (screen.unreadable, screen.stuck) == (0, [])
+        assert (screen.unreadable, screen.left) == (0, 0)
         layers = [2 * one.spatial for one in screen.shown]
         assert len(layers) == 18
         assert set(layers[:9]) == {2 if place % 2 else 0}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from narrow_room import Participant
+from narrow_room import FRAME_SECONDS, Participant
 from virtual_media import VP8, Heard, Track
 
+from rtc.wire import rtcp
 from rtc.wire.dependency_descriptor import (
     DISCARDABLE,
     NOT_PRESENT,
@@ -20,7 +22,9 @@ from rtc.wire.dependency_descriptor import (
     parse,
     write,
 )
+from rtc.wire.errors import WireError
 from rtc.wire.extensions import DEPENDENCY_DESCRIPTOR
+from rtc.wire.rtp import RtpPacket
 from rtc.wire.sequence import Unwrapper
 
 DESCRIPTOR_ID = 8
@@ -30,6 +34,7 @@ BACK = {1: (1,), 2: (2, 1), 3: (4, 1, 2, 1)}
 LAYER_BYTES = (500, 2000, 5000)
 """Of a frame of this layer: some 120, 480 and 1,200 kbit/s at 30 pictures a second."""
 PACKET = 1000
+PATIENCE = 3.0  # seconds
 
 
 class Svc:
@@ -94,39 +99,6 @@ def packets_of(frame: DependencyDescriptor, size: int) -> Iterator[tuple[bytes, 
         yield write(one), head + bytes(min(PACKET, size - part * PACKET))
 
 
-class SvcParticipant(Participant):
-    """Sends and receives AV1 with dependency descriptors; one that does not `describe` only receives it without."""
-
-    describe = True
-
-    def offer(self) -> str:
-        lines = super().offer().replace(f"a=rtpmap:{VP8} VP8/90000", f"a=rtpmap:{VP8} AV1/90000").split("\r\n")
-        if self.describe:
-            video = [place for place, line in enumerate(lines) if line.startswith("m=video")]
-            for place in reversed(video):
-                lines[place + 3 : place + 3] = [f"a=extmap:{DESCRIPTOR_ID} {DEPENDENCY_DESCRIPTOR}"]
-        return "\r\n".join(lines)
-
-    async def film_layers(self, seconds: float, svc: Svc) -> None:
-        """Send 30 pictures a second; a key frame first, and whenever one is asked for."""
-        (one,) = (track for track in self.tracks if track.kind == "video")
-        for _ in range(round(seconds * 30)):
-            self.send_picture(one, svc)
-            await asyncio.sleep(1 / 30)
-
-    def send_picture(self, one: Track, svc: Svc) -> None:
-        """The next one."""
-        key, one.wants_keyframe = one.wants_keyframe, False
-        if key:
-            one.keyframes.append(self.now)
-        for frame in svc.picture(key=key):
-            spatial = frame.template.spatial
-            for descriptor, payload in packets_of(frame, LAYER_BYTES[spatial]):
-                last = spatial == svc.layers - 1 and descriptor[0] & 0x40
-                self.publish_packet(one, payload, marker=bool(last), extensions={DESCRIPTOR_ID: descriptor})
-        one.timestamp += 3000
-
-
 @dataclass(slots=True, frozen=True)
 class Shown:
     """A picture as a browser could show it."""
@@ -143,47 +115,135 @@ class Shown:
 
 
 @dataclass(slots=True)
-class Screen:
-    """What libwebrtc does: it takes packets by their descriptors, frames whose references it has, whole pictures."""
+class Picture:
+    """What came of all layers of one picture."""
 
-    shown: list[Shown] = field(default_factory=list)
-    unreadable: int = 0
-    """Packets whose descriptor refers to what it does not have: it drops them."""
-    stuck: list[float] = field(default_factory=list)
-    """When frames came that need what never did."""
+    frames: dict[int, DependencyDescriptor] = field(default_factory=dict)
+    """Whole ones by their numbers."""
+    ends: int | None = None
+    """Number of the frame whose last packet has the marker."""
+
+
+class Screen:
+    """What libwebrtc does: it reads packets by their descriptors, and shows pictures of which all layers are there.
+
+    A picture that lacks a layer is not shown at all, nor what needs anything of it. What comes late is waited for.
+    """
+
+    def __init__(self) -> None:
+        self.shown: list[Shown] = []
+        self.unreadable = 0
+        """Packets whose descriptor refers to what it does not have: they are dropped."""
+        self._structure: Structure | None = None
+        self._numbers = Unwrapper()
+        self._pictures: dict[int, Picture] = {}
+        self._sequences: dict[int, DependencyDescriptor] = {}
+        self._decoded: set[int] = set()
+
+    @property
+    def left(self) -> int:
+        """Pictures that were not shown."""
+        return len(self._pictures)
 
     def watch(self, packets: Iterable[Heard]) -> None:
-        """Take what came, in the order of the sequence numbers."""
-        structure: Structure | None = None
-        numbers = Unwrapper()
-        decoded: set[int] = set()
-        newest = -1
-        picture: list[DependencyDescriptor] = []
+        """Take what came, in that order."""
         for packet in packets:
-            if not packet.payload:
+            if packet.payload and packet.sequence not in self._sequences:
+                self.take(packet)
+
+    def take(self, packet: Heard) -> None:
+        """Take one packet."""
+        try:
+            said = parse(packet.extensions[DESCRIPTOR_ID], self._structure)
+        except WireError:
+            self.unreadable += 1
+            return
+        if said.begins:
+            self._structure = said.structure
+        number = self._numbers.unwrap(said.frame_number)
+        self._sequences[packet.sequence] = said
+        picture = self._pictures.setdefault(packet.timestamp, Picture())
+        if packet.marker:
+            picture.ends = number
+        first = last = packet.sequence
+        while not self._sequences[first].start_of_frame:
+            first -= 1
+            if first not in self._sequences:
+                return
+        while not self._sequences[last].end_of_frame:
+            last += 1
+            if last not in self._sequences:
+                return
+        picture.frames[number] = self._sequences[first]
+        self._show(packet)
+
+    def _show(self, packet: Heard) -> None:
+        for timestamp, picture in sorted(self._pictures.items(), key=lambda one: max(one[1].frames, default=0)):
+            if picture.ends not in picture.frames:
                 continue
-            try:
-                said = parse(packet.extensions[DESCRIPTOR_ID], structure)
-            except ValueError:
-                self.unreadable += 1
+            needs = {number - back for number, one in picture.frames.items() for back in one.template.references}
+            if not needs <= self._decoded | picture.frames.keys():
                 continue
-            if said.begins:
-                structure = said.structure
-            number = numbers.unwrap(said.frame_number)
-            if said.end_of_frame:
-                template = said.template
-                needs = [number - back for back in template.references]
-                if number <= newest or not all(one in decoded for one in needs):
-                    self.stuck.append(packet.time)
-                else:
-                    decoded.add(number)
-                    newest = number
-            if said.start_of_frame:
-                picture.append(said)
-            if packet.marker:
-                key = picture[0].begins
-                last = picture[-1].template
-                self.shown.append(
-                    Shown(packet.time, packet.track, last.spatial, last.temporal, key, picture[0].active)
-                )
-                picture.clear()
+            del self._pictures[timestamp]
+            self._decoded |= picture.frames.keys()
+            frames = [one for _, one in sorted(picture.frames.items())]
+            top = frames[-1].template
+            self.shown.append(
+                Shown(packet.time, packet.track, top.spatial, top.temporal, frames[0].begins, frames[0].active)
+            )
+
+
+class SvcParticipant(Participant):
+    """Sends and receives AV1 with dependency descriptors; one that does not `describe` only receives it without."""
+
+    describe = True
+
+    @cached_property
+    def screen(self) -> Screen:
+        """What it shows of its first slot."""
+        return Screen()
+
+    def _take_rtp(self, packet: RtpPacket) -> None:
+        super()._take_rtp(packet)
+        heard = self.heard["0"]
+        if self.describe and heard:
+            self.screen.watch(heard[-1:])
+
+    async def look(self) -> None:
+        """Ask for a key frame when nothing was shown for long, as libwebrtc does."""
+        seen, since = 0, self.now
+        while True:
+            await asyncio.sleep(0.5)
+            if len(self.screen.shown) > seen:
+                seen, since = len(self.screen.shown), self.now
+            elif self.now - since >= PATIENCE:
+                (ssrc,) = self._ssrcs
+                self.send_rtcp([rtcp.ReceiverReport(self.ssrc), rtcp.PictureLossIndication(self.ssrc, ssrc)])
+
+    def offer(self) -> str:
+        lines = super().offer().replace(f"a=rtpmap:{VP8} VP8/90000", f"a=rtpmap:{VP8} AV1/90000").split("\r\n")
+        if self.describe:
+            video = [place for place, line in enumerate(lines) if line.startswith("m=video")]
+            for place in reversed(video):
+                lines[place + 3 : place + 3] = [f"a=extmap:{DESCRIPTOR_ID} {DEPENDENCY_DESCRIPTOR}"]
+        return "\r\n".join(lines)
+
+    async def film_layers(self, seconds: float, svc: Svc) -> None:
+        """Send 30 pictures a second; a key frame first, and whenever one is asked for."""
+        (one,) = (track for track in self.tracks if track.kind == "video")
+        for _ in range(round(seconds * 30)):
+            self.send_picture(one, svc)
+            await asyncio.sleep(FRAME_SECONDS)
+
+    def send_picture(self, one: Track, svc: Svc) -> None:
+        """The next one."""
+        self._resent_bits *= 1 - FRAME_SECONDS
+        key, one.wants_keyframe = one.wants_keyframe, False
+        if key:
+            one.keyframes.append(self.now)
+        for frame in svc.picture(key=key):
+            spatial = frame.template.spatial
+            for descriptor, payload in packets_of(frame, LAYER_BYTES[spatial]):
+                last = spatial == svc.layers - 1 and descriptor[0] & 0x40
+                self.publish_packet(one, payload, marker=bool(last), extensions={DESCRIPTOR_ID: descriptor})
+        one.timestamp += 3000
