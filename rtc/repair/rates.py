@@ -24,7 +24,10 @@ class LayerRates:
         self.layers: tuple[tuple[int, int, int], ...] = ()
         """Spatial and temporal layer with the bit/s of it and all below it that it needs, as last measured while
         packets came; empty before."""
+        self._silent = 0.0
         self.window = WINDOW_SECONDS
+        self.silence = 0.0
+        """Seconds for which nothing may come between two frames."""
         self.fps = 0.0
         """Frames a second, measured likewise."""
         self._frames = 0
@@ -45,7 +48,11 @@ class LayerRates:
         if samples and now - samples[-1][0] < SAMPLE_SECONDS:
             return
         if samples and self._octets == samples[-1][1]:
-            samples.clear()  # nothing comes: what was measured before stands until something does
+            self._silent += now - samples[-1][0]
+            if self._silent >= self.silence:
+                samples.clear()  # nothing comes: what was measured before stands until something does
+        else:
+            self._silent = 0.0
         samples.append((now, self._octets.copy(), self._frames))
         while len(samples) > 2 and now - samples[1][0] >= self.window:
             samples.popleft()
@@ -56,6 +63,8 @@ class LayerRates:
             layer: 8 * (octets - before[layer]) / (now - since)
             for layer, octets in self._octets.items() if octets > before[layer]
         }
+        if not rates:
+            return
         self.fps = (self._frames - frames) / (now - since)
         self.layers = tuple(
             (spatial, temporal, round(sum(

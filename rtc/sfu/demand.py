@@ -9,9 +9,6 @@ from rtc.repair.sizes import Sending, Size, Sizes
 
 from .source import Source
 
-STALLED_SECONDS = 0.6
-"""An encoding that has sent nothing for this long has stopped: three frames at 5 frames/s."""
-
 PATIENCE_SECONDS = 4.0
 """An encoding that is asked for and does not come within this time is one that the publisher's uplink cannot carry."""
 
@@ -128,4 +125,4 @@ class Demand:
 
 def is_live(source: Source, *, now: float) -> bool:
     """Whether packets of an encoding are coming."""
-    return now - source.last_time < STALLED_SECONDS
+    return now - source.last_time < source.stalls_after

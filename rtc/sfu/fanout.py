@@ -56,6 +56,8 @@ class Fanout:
         self._latest_first = 0
         self.highest = 0
         """Number of the newest packet forwarded to the present legs; 0 before there are any."""
+        self.last_key = 0
+        """Number of the packet with which the newest key frame began, or a layer of it; where its codec tells."""
         self._history = history
         self._irregular = 0
         """Newest number that did not follow the one before it, or came late."""
@@ -155,6 +157,8 @@ class Fanout:
         self._last_timestamp = packet.timestamp
         self._last_time = now
         self._last_layering = packet.layering
+        if packet.layering is not None and packet.layering.key:
+            self.last_key = packet.sequence
         if packet.descriptor is not None:
             self._last_descriptor = latest(packet.descriptor, self._last_descriptor)
         self.packets += 1

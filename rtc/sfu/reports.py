@@ -292,9 +292,11 @@ class Reports:
             stored = source.history.get(sequence) if sequence >= leg.first else None
             if stored is None:
                 continue
-            if stored.layering is not None and stored.layering.spatial > leg.level.spatial:
-                # A picture that it began with this layer is not shown without, nor any after it but a key frame.
-                self._want_keyframe(slot, now)
+            # A picture that it began with a layer which it gets no more is not shown without, nor any after it but a
+            # key frame: on a full path that is less than all that is missing.
+            given_up = stored.layering is not None and stored.layering.spatial > leg.level.spatial
+            if given_up and (sequence < source.fanout.last_key or self._want_keyframe(slot, now)):
+                continue
             if not leg.may_resend(sequence, now=now, rtt=self.rtt or 0.0):
                 continue
             size = slot.protection.copies * (HEADER_BYTES + len(stored.payload))
@@ -400,21 +402,24 @@ class Reports:
         if slot.controller.reported(loss, slot.path.burst, now=now):
             slot.source.fanout.protect(slot, slot.controller.protection)
 
-    def _want_keyframe(self, slot: Slot | None, now: float) -> None:
+    def _want_keyframe(self, slot: Slot | None, now: float) -> bool:
+        """Have a key frame asked for; False when there will be none."""
         if slot is None or slot.source is None or slot.kind != "video":
-            return
+            return False
         if self._downlink.free_at > now + MAX_WAIT_SECONDS:
-            return  # it may well be under way: of a screen it takes seconds
-        if slot.holes is None or slot.holes.wants_keyframe(now=now):
-            self._ask_keyframe(slot, slot.source, now)
+            return True  # it may well be under way: of a screen it takes seconds
+        if slot.holes is not None and not slot.holes.wants_keyframe(now=now):
+            return False
+        return self._ask_keyframe(slot, slot.source, now)
 
-    def _ask_keyframe(self, slot: Slot, source: Source, now: float) -> None:
+    def _ask_keyframe(self, slot: Slot, source: Source, now: float) -> bool:
         if not source.keyframes.pending:
             if not slot.keyframe_budget.take(now=now):
                 self._drops["keyframe-flood"] += 1
-                return
+                return False
             source.keyframes.want()
         self._look_after(source)
+        return True
 
 
 def _is_clean(slot: Slot) -> bool:

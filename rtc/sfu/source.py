@@ -36,6 +36,12 @@ VIDEO_NACK_SECONDS = 1.0
 LIVE_SECONDS = 1.0
 """A source that has sent nothing for this long is not asked for key frames, and may take up a former SSRC."""
 
+STALLED_SECONDS = 0.6
+"""An encoding that has sent nothing for this long has stopped: three frames at 5 frames/s."""
+
+PATIENT_STALLED_SECONDS = 5.0
+"""The same for a screen, whose encoder leaves out frames for seconds until a page is paid for."""
+
 MAX_FRAME_TICKS = 5760
 """Longest Opus packet, 120 ms, in ticks of its clock (RFC 6716 2.1.4)."""
 
@@ -73,6 +79,7 @@ class Source:
         self.clock = StreamClock(clock, self.clock_rate)
         self.fanout = Fanout(self.clock, self.history)
         self.reception: Reception | None = None
+        self.stalls_after = STALLED_SECONDS
         self.packets = 0
         self.octets = 0
         self.last_time = float("-inf")
@@ -213,11 +220,13 @@ class Source:
     def be_patient(self, patient: bool) -> None:
         """Whether it is a screen: of use however late it comes, and a page many times what comes until the next."""
         self.rates.window = PATIENT_WINDOW_SECONDS if patient else WINDOW_SECONDS
+        self.rates.silence = PATIENT_STALLED_SECONDS if patient else 0.0
+        self.stalls_after = PATIENT_STALLED_SECONDS if patient else STALLED_SECONDS
         self.fanout.be_patient(patient)
 
     def is_live(self, *, now: float) -> bool:
         """Whether packets are coming."""
-        return now - self.last_time < LIVE_SECONDS
+        return now - self.last_time < max(LIVE_SECONDS, self.stalls_after)
 
     @property
     def needs_start(self) -> bool:
