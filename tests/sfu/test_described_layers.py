@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import pytest
 from narrow_room import FRAME_SECONDS, NUMBER_ID
+from virtual_media import Track
 from virtual_room import Network, network, simulate
 from virtual_svc import DESCRIPTOR_ID, Shown, Svc, SvcParticipant
 
@@ -142,5 +145,51 @@ def test_who_did_not_ask_for_descriptors_gets_none_and_the_smallest_picture() ->
             packets = plain.heard["0"]
             assert len(packets) < len(told.heard["0"]) / 2
             assert all(one.marker for one in packets), "a picture of its smallest layer is one packet here"
+
+    simulate(scenario, rtt=RTT)
+
+
+LIES: dict[str, Callable[[bytes, random.Random], bytes]] = {
+    "garbage": lambda _, dice: dice.randbytes(dice.randint(1, 60)),
+    "frames that leap": lambda told, dice: told[:1] + dice.randbytes(2) + told[3:],
+    "templates of nothing": lambda told, dice: bytes([told[0] ^ dice.getrandbits(6)]) + told[1:],
+    "frames without an end": lambda told, _: bytes([told[0] & 0xBF]) + told[1:],
+    "as long as it gets": lambda told, _: told + bytes(255 - len(told)),
+}
+
+
+class Liar(SvcParticipant):
+    """What it says of its frames is not so."""
+
+    lie = "garbage"
+    dice = random.Random(1)
+
+    def publish_packet(
+        self, track: Track, payload: bytes, *, marker: bool = False, extensions: Mapping[int, bytes] | None = None
+    ) -> None:
+        told = {key: LIES[self.lie](value, self.dice) for key, value in (extensions or {}).items()}
+        super().publish_packet(track, payload, marker=marker, extensions=told)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_camera_that_lies_of_its_frames_spoils_its_own_picture_alone(lie: str) -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            honest, liar = await camera_of(net, "honest"), Liar(net, "liar", publish=("video",), audio_slots=0)
+            liar.lie = lie
+            await liar.join()
+            bystander, victim = await viewer_of(net, "bystander", WIDE), await viewer_of(net, "victim", WIDE)
+            bystander.peer.watch(["honest-0"])
+            victim.peer.watch(["liar-0"])
+            filming = asyncio.gather(honest.film_layers(8, Svc(2, 2)), liar.film_layers(8, Svc(2, 2)))
+            await asyncio.sleep(4)
+            changed = victim.now
+            victim.peer.watch(["honest-0"])
+            await filming
+            assert (bystander.screen.unreadable, bystander.screen.left) == (0, 0)
+            assert len(bystander.screen.shown) >= 30 * 7.8
+            after = [one.time for one in victim.screen.shown if one.track == honest.tracks[0].number]
+            assert after[0] <= changed + 1 and len(after) >= 30 * 3
+            assert liar.peer.sources[0].strays or lie == "frames without an end"
 
     simulate(scenario, rtt=RTT)

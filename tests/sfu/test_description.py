@@ -144,3 +144,25 @@ def test_listeners_of_two_cameras_are_each_told_of_what_they_get(count: int) -> 
         assert len(layers) == 18
         assert set(layers[:9]) == {2 if place % 2 else 0}
         assert set(layers[9:]) == ({2 if place % 2 else 0} if place >= count else {4 if place % 2 else 0})
+
+
+@given(st.lists(st.tuples(st.binary(max_size=255), st.booleans()), max_size=12))
+def test_whatever_is_said_of_frames_listeners_are_sent_packets_that_can_be_read(
+    said: list[tuple[bytes, bool]]
+) -> None:
+    wire, source = Wire(), source_of("video")
+    slots = [viewer(0), viewer(1)]
+    for place, slot in enumerate(slots):
+        slot.listen_to(source)
+        slot.show(source, EVERYTHING if place else Level(0, 0))
+    (frame,) = Svc(1, 1).picture(key=True)
+    ((good, payload),) = packets_of(frame, 500)
+    for sequence, (value, as_key) in enumerate([(good, True), *said], 10):
+        header = RtpHeader(True, AV1, sequence, sequence * 3000, 7, (), 0, 0, 0, 12, 1, 0)
+        received = source.receive(
+            header, "AV1", payload if as_key else b"\x10\x32\x00", (), descriptor=value, now=0.0
+        )
+        pass_on(source, received, wire, 0.0)
+    wire.flush()
+    assert {to for to, _ in wire.plain} == {0, 1}
+    assert all(len(RtpPacket.parse(data).extensions.get(DESCRIPTOR_ID, b"")) <= 255 for _, data in wire.plain)

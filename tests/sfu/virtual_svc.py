@@ -154,7 +154,7 @@ class Screen:
     def take(self, packet: Heard) -> None:
         """Take one packet."""
         try:
-            said = parse(packet.extensions[DESCRIPTOR_ID], self._structure)
+            said = parse(packet.extensions.get(DESCRIPTOR_ID, b""), self._structure)
         except WireError:
             self.unreadable += 1
             return
