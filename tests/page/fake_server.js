@@ -174,7 +174,14 @@
       });
     }
     fake.slots = [...assigned, ...rest];
-    return answerer.localDescription.sdp;
+    return takeEncodings(answerer.localDescription.sdp, offer);
+  }
+
+  /** A browser takes the first of several encodings; the server takes both of the screen. */
+  function takeEncodings(sdp, offer) {
+    const [, mid, offered] = /a=mid:(\d+)\r\n(?:(?!m=)[^])*a=simulcast:send (l;h)\r/.exec(offer) ?? [];
+    const taken = `a=rid:l recv\r\na=rid:h recv\r\na=simulcast:recv ${offered}\r\n`;
+    return sdp.split(/(?=^m=)/m).map((part) => part.includes(`a=mid:${mid}\r`) ? part + taken : part).join("");
   }
 
   async function carryOut(message) {

@@ -36,8 +36,9 @@ def test_letters_mute_hide_and_open(call: Page) -> None:
 SENT_IN = """async (type) => {
     for (;;) {
         const stats = await clarion.stats();
-        const screen = stats.find((one) => one.type === "outbound-rtp" && one.kind === "video" && one.mid === "2");
-        if (screen && stats.find((one) => one.id === screen.codecId)?.mimeType === type) return;
+        const screens = stats.filter((one) => one.type === "outbound-rtp" && one.mid === "2" && one.active);
+        const codecs = screens.map(({codecId}) => stats.find(({id}) => id === codecId)?.mimeType);
+        if (codecs.length && codecs.every((one) => one === type)) return;
         await new Promise(requestAnimationFrame);
     }
 }"""

@@ -165,7 +165,8 @@ export class Simulcast {
       const codec = parameters.codecs.find(({ mimeType }) => mimeType === type);
       let changed = false;
       for (const encoding of /** @type {(RTCRtpEncodingParameters & {codec?: RTCRtpCodec})[]} */ (parameters.encodings)) {
-        const active = suits ? encoding.rid !== COARSE.rid : this.#wantedOfScreen?.has(encoding.rid ?? "") ?? true;
+        const needed = suits ? encoding.rid !== COARSE.rid : this.#wantedOfScreen?.has(encoding.rid ?? "") ?? true;
+        const active = needed || parameters.encodings.length === 1;
         changed ||= encoding.active !== active;
         encoding.active = active;
         // what was said before the answer is forgotten where that has other parameters
