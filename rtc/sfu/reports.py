@@ -295,7 +295,9 @@ class Reports:
             # A picture that it began with a layer which it gets no more is not shown without, nor any after it but a
             # key frame: on a full path that is less than all that is missing.
             given_up = stored.layering is not None and stored.layering.spatial > leg.level.spatial
-            if given_up and (sequence < source.fanout.last_key or self._want_keyframe(slot, now)):
+            if given_up and slot.holes is None and (
+                sequence < source.fanout.last_key or self._want_keyframe(slot, now)
+            ):
                 continue
             if not leg.may_resend(sequence, now=now, rtt=self.rtt or 0.0):
                 continue

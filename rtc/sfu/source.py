@@ -273,8 +273,8 @@ class Source:
             else:
                 self._measure_frame(timestamp)
             self._newest_timestamp = timestamp
-        layering = None if self.kind == "audio" else self._layering(codec, payload, descriptor)
-        packet = SourcePacket(number, timestamp, header.marker, codec, payload, carried, layering)
+        layering, said = (None, None) if self.kind == "audio" else self._layering(codec, payload, descriptor)
+        packet = SourcePacket(number, timestamp, header.marker, codec, payload, carried, layering, said)
         self.history.put(number, packet)
         self.packets += 1
         self.octets += len(payload)
