@@ -70,12 +70,8 @@ class Viewer(Participant):
                 self.send_rtcp([rtcp.ReceiverReport(self.ssrc), rtcp.PictureLossIndication(self.ssrc, ssrc)])
 
 
-@pytest.mark.parametrize(
-    ("bitrate", "first", "gap", "count"), [(150_000, 20, 15, 80), (250_000, 10, TURN_SECONDS, 110)]
-)
-def test_pages_of_text_come_whole_on_a_link_that_takes_seconds_for_each(
-    bitrate: int, first: float, gap: float, count: int
-) -> None:
+@pytest.mark.parametrize("bitrate", [250_000, 400_000])
+def test_pages_of_text_come_whole_on_a_link_that_takes_seconds_for_each(bitrate: int) -> None:
     async def scenario() -> None:
         async with network() as net:
             screen = Screen(net, "screen", publish=("video",), audio_slots=0)
@@ -90,9 +86,9 @@ def test_pages_of_text_come_whole_on_a_link_that_takes_seconds_for_each(
             await asyncio.sleep(8)
             looking.cancel()
             frames = [at - begin for at, _ in shown(viewer.heard["0"])]
-            assert frames[0] <= first, "the first page, once it is known how narrow the link is"
-            assert max(after - before for before, after in pairwise(frames)) <= gap
-            assert len(frames) >= count
+            assert frames[0] <= 10, "the first page, once it is known how narrow the link is"
+            assert max(after - before for before, after in pairwise(frames)) <= TURN_SECONDS
+            assert len(frames) >= 110
             assert len(screen.tracks[0].keyframes) <= 4, "each would be another page"
 
     simulate(scenario, rtt=RTT)
