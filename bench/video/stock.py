@@ -203,8 +203,8 @@ async def connect(connection: RTCPeerConnection, peer: Peer, events: Listening, 
 
 
 @contextlib.asynccontextmanager
-async def watching(screen: Screen, *, grain: bool) -> AsyncIterator[None]:
-    """A node with a room, in which a viewer watches a film."""
+async def watching(screen: Screen, *, grain: bool) -> AsyncIterator[Peer]:
+    """A node with a room, in which a viewer watches a film: yields the peer that sends it."""
     node = Node(await open_virtual_udp(*SERVER), (SERVER[0],))
     room = node.create_room("bench")
     camera, viewer = stock(), stock()
@@ -217,7 +217,7 @@ async def watching(screen: Screen, *, grain: bool) -> AsyncIterator[None]:
             viewer.addTransceiver("video", direction="recvonly")
         await connect(viewer, peers[1], events[1], VIEWER)
         peers[0].publish("0", publication_id="film")
-        yield
+        yield peers[0]
     finally:
         for connection, peer in zip((camera, viewer), peers, strict=True):
             await connection.close()

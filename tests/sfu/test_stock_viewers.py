@@ -15,6 +15,7 @@ from bench.video.stock import CAMERA, FPS, VIEWER, Screen, watching
 from bench.virtual import Address, VirtualLoop, clocks, run
 from rtc.netem import Link, LinkProfile
 from rtc.repair.holes import LEAP
+from rtc.sfu import Peer
 from rtc.sfu.slot import Slot
 from rtc.sfu.source import Source
 from rtc.wire.extensions import TRANSPORT_CC
@@ -117,8 +118,8 @@ def stock_packet(number: int, timestamp: int) -> StockPacket:
 # --- whole calls: aiortc's own peer connections, real DTLS and SRTP, links of rtc.netem
 
 
-def simulate(scenario: Callable[[Screen, Callable[..., None]], Coroutine[None, None, None]]) -> None:
-    """Run a scenario with a screen that shows a film, and with what sets the loss of the hops."""
+def simulate(scenario: Callable[[Screen, Callable[..., None], Peer], Coroutine[None, None, None]]) -> None:
+    """Run a scenario with a screen that shows a film, what sets the loss of the hops, and the peer of the camera."""
 
     async def main() -> None:
         loop, screen = asyncio.get_running_loop(), Screen()
@@ -130,9 +131,9 @@ def simulate(scenario: Callable[[Screen, Callable[..., None]], Coroutine[None, N
                 link.profile = LinkProfile(loss=loss, delay=RTT / 2)
 
         with clocks():
-            async with watching(screen, grain=False):
+            async with watching(screen, grain=False) as camera:
                 await asyncio.sleep(2)
-                await scenario(screen, lose)
+                await scenario(screen, lose, camera)
 
     links: dict[tuple[str, str], Link] = {}
 
@@ -153,7 +154,7 @@ def longest(screen: Screen, since: float) -> float:
 def test_after_the_network_was_away_the_picture_comes_back_at_once(seconds: float) -> None:
     """Longer than what aiortc can ask for, its buffer would stand until it is full: half a minute at this rate."""
 
-    async def scenario(screen: Screen, lose: Callable[..., None]) -> None:
+    async def scenario(screen: Screen, lose: Callable[..., None], camera: Peer) -> None:
         lose(down=1.0, back=1.0)
         await asyncio.sleep(seconds)
         lose()
@@ -166,7 +167,7 @@ def test_after_the_network_was_away_the_picture_comes_back_at_once(seconds: floa
 
 
 def test_what_the_publisher_lost_for_good_is_not_waited_for() -> None:
-    async def scenario(screen: Screen, lose: Callable[..., None]) -> None:
+    async def scenario(screen: Screen, lose: Callable[..., None], camera: Peer) -> None:
         lose(up=0.95)
         await asyncio.sleep(2)
         lose()
@@ -180,18 +181,20 @@ def test_what_the_publisher_lost_for_good_is_not_waited_for() -> None:
 def test_a_request_that_is_lost_is_made_again() -> None:
     """All that the viewer says is lost when it misses packets: it would only speak again at the next gap."""
 
-    async def scenario(screen: Screen, lose: Callable[..., None]) -> None:
+    async def scenario(screen: Screen, lose: Callable[..., None], camera: Peer) -> None:
         lose(down=0.1)
         await asyncio.sleep(2)  # the server knows that something is lost
+        lose()
+        await asyncio.sleep(1)  # and nothing has been missing for long
         since = asyncio.get_running_loop().time()
         lose(down=0.5, back=1.0)
         await asyncio.sleep(0.2)
         lose(back=1.0)
         await asyncio.sleep(0.2)
         lose()
-        keyframes = screen.keyframes
+        asked = camera.counts().feedback.plis_out
         await asyncio.sleep(5)
         assert longest(screen, since) <= 1.0
-        assert screen.keyframes == keyframes, "it was repaired"
+        assert camera.counts().feedback.plis_out == asked, "it was repaired, without a key frame"
 
     simulate(scenario)
