@@ -59,6 +59,8 @@ class NackGenerator:
         self.deadline = deadline
         self.given_up = 0
         """Packets that no request brought in time, since the start."""
+        self.last_given_up = -1
+        """The highest number of those that `due` gave up; -1 before the first."""
         self.recovered = 0
         """Packets that arrived after they had been asked for, since the start."""
         self.missing: dict[int, Missing] = {}
@@ -107,6 +109,7 @@ class NackGenerator:
         expired = [number for number, missing in self.missing.items() if now - missing.since > self.deadline]
         for number in expired:
             del self.missing[number]
+            self.last_given_up = max(self.last_given_up, number)
         self.given_up += len(expired)
         wanted = []
         for number, missing in self.missing.items():

@@ -13,7 +13,6 @@ from rtc.repair.redundancy import Protection
 from rtc.transport.batch import OUTBOX_ROWS
 from rtc.transport.srtp import MAX_PLAINTEXT, protect_equal, protect_rows
 from rtc.wire.extensions import TRANSPORT_CC
-from rtc.wire.layering import rewrite
 from rtc.wire.level import Level
 from rtc.wire.rtp import FIXED_HEADER_LENGTH
 
@@ -208,18 +207,14 @@ class Delivery:
         if segment is None:
             return None
         thinning = segment.thinning
-        shift, pictures, marker = 0, 0, packet.marker
+        shift, marker = 0, packet.marker
         if thinning is not None:
             marker = thinning.marks(packet)
             if not thinning.has_number(packet.sequence):
                 return None
-            shift, pictures = thinning.before(packet.sequence)
+            shift = thinning.before(packet.sequence)
             if thinning.leaves_out(packet):
                 return packet.sequence + segment.sequence_delta - shift, b"", marker
-        if packet.layering is not None and (segment.picture_delta or leg.tl0_delta or pictures):
-            payload = rewrite(
-                payload, packet.layering, pictures=segment.picture_delta - pictures, tl0=leg.tl0_delta
-            )
         return packet.sequence + segment.sequence_delta - shift, payload, marker
 
     def _regroup(self) -> None:
@@ -302,14 +297,12 @@ class Delivery:
         if size > MAX_PLAINTEXT:
             sender.failures += len(group.legs)
             return None
-        sequence, pictures, ends = packet.sequence, 0, packet.marker
+        sequence, ends = packet.sequence, packet.marker
         if group.thinning is not None:
-            shift, pictures = group.thinning.before(sequence)
-            sequence -= shift
+            sequence -= group.thinning.before(sequence)
             ends = group.thinning.marks(packet)
         return Placed(
             0x90 if extension else 0x80, 0x80 if ends else 0, is_red, sequence, packet.timestamp, block, size,
-            FIXED_HEADER_LENGTH + len(extension), packet.layering, pictures,
         )
 
     def _defer(

@@ -63,7 +63,6 @@ class Fanout:
         """Newest number that did not follow the one before it, or came late."""
         self._thinnings: dict[Level, Thinning] = {}
         self._stepping: list[Leg] = []
-        self._last_layering: Layering | None = None
         self._last_descriptor: DependencyDescriptor | None = None
         self._last_timestamp = 0
         self._last_time = 0.0
@@ -156,7 +155,6 @@ class Fanout:
         self.highest = packet.sequence
         self._last_timestamp = packet.timestamp
         self._last_time = now
-        self._last_layering = packet.layering
         if packet.layering is not None and packet.layering.key:
             self.last_key = packet.sequence
         if packet.descriptor is not None:
@@ -291,10 +289,6 @@ class Fanout:
             if slot.last_time is not None:
                 passed = self._sampled(packet.timestamp, now) - slot.last_time
                 timestamp += max(1, round(passed * self.clock.rate))
-            picture_delta = tl0_delta = 0
-            if slot.last_picture is not None and packet.layering is not None:
-                picture_delta = slot.last_picture[0] + 1 - packet.layering.picture_id
-                tl0_delta = slot.last_picture[1] + 1 - packet.layering.tl0picidx
             moved, said = None, packet.descriptor
             if said is not None and said.begins and slot.takes_descriptors and payload_type in slot.rtx_payload_types:
                 moved = continue_with(said, slot.last_described)
@@ -305,10 +299,9 @@ class Fanout:
                 slot=slot,
                 first=packet.sequence,
                 timestamp_delta=(timestamp - packet.timestamp) & 0xFFFFFFFF,
-                tl0_delta=tl0_delta,
                 payload_type=payload_type,
                 target=decodable(packet.codec, slot.target, described=moved is not None),
-                segments=[Segment(packet.sequence, first, first - packet.sequence, picture_delta, None)],
+                segments=[Segment(packet.sequence, first, first - packet.sequence, None)],
                 depths=[(packet.sequence, slot.depth)],
                 base_packets=self.packets,
                 base_octets=self.octets,
@@ -342,11 +335,6 @@ class Fanout:
             self._stepping.remove(leg)
         slot.packets, slot.octets = self.sent(leg)
         slot.last_sequence = leg.last_outgoing(self.highest)
-        layering, thinning = self._last_layering, leg.segment.thinning
-        if layering is not None and layering.picture_id_bits:
-            left_out = 0 if thinning is None else thinning.pictures
-            picture_id = layering.picture_id + leg.segment.picture_delta - left_out
-            slot.last_picture = (picture_id, layering.tl0picidx + leg.tl0_delta)
         if leg.moved is not None and self._last_descriptor is not None:
             slot.last_described = leg.moved.apply(self._last_descriptor)
         slot.last_timestamp = leg.outgoing_timestamp(self._last_timestamp)

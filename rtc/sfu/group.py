@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from rtc.transport.batch import Outbox
 from rtc.wire import extensions
-from rtc.wire.layering import Layering
 from rtc.wire.rtp import FIXED_HEADER_LENGTH
 
 from .packet import SourcePacket
@@ -53,10 +52,6 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
     """All that follows the fixed header."""
     size: int
     """Bytes, the fixed header included."""
-    payload_offset: int
-    layering: Layering | None
-    pictures: int
-    """Left out before."""
 
 
 class Group:
@@ -88,10 +83,6 @@ class Group:
         self.destination_view = self.destinations.data
         self.sequence_deltas = np.array([leg.segment.sequence_delta & 0xFFFF for leg in legs], np.uint16)
         self.timestamp_deltas = np.array([leg.timestamp_delta for leg in legs], np.uint32)
-        self.picture_deltas = np.array([leg.segment.picture_delta & 0x7FFF for leg in legs], np.uint16)
-        self.tl0_deltas = np.array([leg.tl0_delta & 0xFF for leg in legs], np.uint8)
-        self.rewrites = thinning is not None or bool(self.picture_deltas.any() or self.tl0_deltas.any())
-        """Whether picture ids differ from the source's."""
         self.fields = [
             (
                 leg.payload_type, leg.slot.red_payload_type or 0, leg.segment.sequence_delta, leg.timestamp_delta,
@@ -141,8 +132,6 @@ class Group:
         else:
             outbox.buffer[start:end, :FIXED_HEADER_LENGTH] = self._headers_of(packet)
             outbox.buffer[start:end, FIXED_HEADER_LENGTH:size] = np.frombuffer(block, np.uint8)
-        if self.rewrites:
-            self._rewrite(outbox.buffer[start:end], packet)
 
     def _headers_of(self, packet: Placed) -> npt.NDArray[np.uint8]:
         """Fixed headers of all legs, good until the next call."""
@@ -173,9 +162,6 @@ class Group:
                 headers[:, place, 0] = packet.first_byte
             rows[:, place, FIXED_HEADER_LENGTH : packet.size] = np.frombuffer(packet.block, np.uint8)
         rows[:, :, :FIXED_HEADER_LENGTH] = headers
-        if self.rewrites:
-            for place, packet in enumerate(packets):
-                self._rewrite(rows[:, place], packet)
 
     def _pack(self, first_byte: int, marker: int, is_red: bool) -> npt.NDArray[np.uint8]:
         """Fixed headers of all legs without numbers."""
@@ -202,21 +188,6 @@ class Group:
             if at > now or outlet.held:
                 later.append((index, outlet, at))
         return later
-
-    def _rewrite(self, rows: npt.NDArray[np.uint8], packet: Placed) -> None:
-        """Move picture ids and TL0PICIDX in a packet for all legs."""
-        layering, payload_offset = packet.layering, packet.payload_offset
-        if layering is None or not layering.picture_id_bits:
-            return
-        at = payload_offset + layering.picture_id_offset
-        ids = self.picture_deltas + np.uint16(layering.picture_id - packet.pictures & 0x7FFF)
-        if layering.picture_id_bits == 15:
-            rows[:, at] = 0x80 | ids >> 8 & 0x7F
-            rows[:, at + 1] = ids & 0xFF
-        else:
-            rows[:, at] = ids & 0x7F
-        if layering.tl0picidx_offset:
-            rows[:, payload_offset + layering.tl0picidx_offset] = self.tl0_deltas + np.uint8(layering.tl0picidx)
 
 
 class _Headers:

@@ -149,8 +149,6 @@ class Slot:
         self.last_timestamp = secrets.randbits(32)
         self.last_time: float | None = None
         """When `last_timestamp` was sampled, by our clock; None before the first packet."""
-        self.last_picture: tuple[int, int] | None = None
-        """Picture id and TL0PICIDX last sent, where the codec has them."""
         self.last_described: Described | None = None
         """What it was last told of frames beside the payload, if ever."""
 
@@ -308,13 +306,12 @@ class Segment:
     first_outgoing: int
     """The number of that packet at the listener."""
     sequence_delta: int
-    picture_delta: int
     thinning: Thinning | None
     """What it leaves out; None for nothing."""
 
     def outgoing(self, sequence: int) -> int:
         """The extended number under which a packet of the source goes out."""
-        shift = 0 if self.thinning is None else self.thinning.before(sequence)[0]
+        shift = 0 if self.thinning is None else self.thinning.before(sequence)
         return sequence + self.sequence_delta - shift
 
 
@@ -326,7 +323,6 @@ class Leg:
     first: int
     """The source's sequence number that this leg started with: nothing earlier may be sent on it."""
     timestamp_delta: int
-    tl0_delta: int
     payload_type: int
     target: Level
     """Up to which layers it is to receive."""
@@ -411,17 +407,16 @@ class Leg:
             return False
         self.first = sequence
         delta = before.sequence_delta + leapt - first
-        self.segments = [Segment(sequence, leapt, delta, before.picture_delta, before.thinning)]
+        self.segments = [Segment(sequence, leapt, delta, before.thinning)]
         return True
 
     def change_level(self, sequence: int, thinning: Thinning | None) -> None:
         """From packet `sequence` of the source on, which both thinnings have taken, it receives another level."""
         before = self.segment
-        shift, pictures = (0, 0) if before.thinning is None else before.thinning.before(sequence)
-        new_shift, new_pictures = (0, 0) if thinning is None else thinning.before(sequence)
+        shift = 0 if before.thinning is None else before.thinning.before(sequence)
+        new_shift = 0 if thinning is None else thinning.before(sequence)
         self.segments.append(Segment(
-            sequence, before.outgoing(sequence), before.sequence_delta - shift + new_shift,
-            before.picture_delta - pictures + new_pictures, thinning,
+            sequence, before.outgoing(sequence), before.sequence_delta - shift + new_shift, thinning,
         ))
         del self.segments[:-MAX_SEGMENTS]
 

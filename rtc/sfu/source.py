@@ -14,7 +14,7 @@ from rtc.repair.reception import Reception
 from rtc.repair.redundancy import MAX_COPIES, Frames, LossMeter, ProtectionController
 from rtc.wire.dependency_descriptor import DependencyDescriptor
 from rtc.wire.errors import WireError
-from rtc.wire.layering import Layering, described, read_layering
+from rtc.wire.layering import Layering, bare, described, read_layering
 from rtc.wire.payload import is_keyframe_start
 from rtc.wire.red import RedBlock
 from rtc.wire.rtp import RtpHeader
@@ -115,6 +115,8 @@ class Source:
         self._restarts = 0
         self._former_ssrcs: set[int] = set()
         self._description = Description()
+        self._goes_on = -1
+        """Of video, from which number on listeners go on without what is given up: a key frame, had or wanted."""
 
     def use_ssrc(self, ssrc: int, *, now: float) -> bool:
         """The m-line is now sent with this SSRC; False for a former one while another is alive (reordering)."""
@@ -204,6 +206,10 @@ class Source:
         due = self.nack.due(now=now, rtt=rtt, requests=requests)
         if self.nack.given_up > given_up and self.kind == "video" and self.fanout.give_up():
             self.keyframes.want()
+        if self.kind == "video" and self.nack.last_given_up > self._goes_on:
+            # Listeners cannot go on without it, and would find out seconds later.
+            self._goes_on = self._numbering.highest
+            self.keyframes.want()
         return [self._numbering.sequence_number(number) for number in due]
 
     def starts_here(self, packet: SourcePacket) -> bool:
@@ -215,6 +221,7 @@ class Source:
         if not is_keyframe_start(packet.codec.partition("/")[0], packet.payload):
             return False
         self.keyframes.arrived()
+        self._goes_on = max(self._goes_on, packet.sequence)
         return True
 
     def be_patient(self, patient: bool) -> None:
@@ -274,6 +281,7 @@ class Source:
                 self._measure_frame(timestamp)
             self._newest_timestamp = timestamp
         layering, said = (None, None) if self.kind == "audio" else self._layering(codec, payload, descriptor)
+        payload = payload if layering is None else bare(payload, layering)
         packet = SourcePacket(number, timestamp, header.marker, codec, payload, carried, layering, said)
         self.history.put(number, packet)
         self.packets += 1
@@ -306,6 +314,7 @@ class Source:
         *, marker: bool = False, carried: tuple[tuple[str, bytes], ...] = (), descriptor: bytes = b"",
     ) -> SourcePacket:
         layering, said = self._layering(codec, payload, descriptor)
+        payload = payload if layering is None else bare(payload, layering)
         packet = SourcePacket(number, timestamp, marker, codec, payload, carried, layering, said)
         self.history.put(number, packet)
         self.packets += 1

@@ -11,8 +11,8 @@ PLACES = 1024
 """Packets whose fate is remembered: as long as they may be sent again."""
 
 _KEPT, _LEFT_OUT, _MISSING = range(3)
-_Place = tuple[int, int, int]
-"""Fate, numbers closed up and pictures left out before."""
+_Place = tuple[int, int]
+"""Fate, and numbers closed up before."""
 
 
 class Thinning:
@@ -28,11 +28,9 @@ class Thinning:
         self.packets = 0
         """Packets left out."""
         self.octets = 0
-        self.pictures = 0
         self._highest = -1
         self._places: History[_Place] = History(PLACES)
         self._timestamp = -1
-        self._picture_id = -1
 
     def take(self, packet: SourcePacket) -> None:
         """Decide on the newest packet of the source."""
@@ -42,18 +40,14 @@ class Thinning:
             # What is missing inside a picture that is left out would be left out too.
             gone = leaves and packet.timestamp == self._timestamp
             for sequence in range(self._highest + 1, packet.sequence):
-                self._places.put(sequence, (_LEFT_OUT if gone else _MISSING, self.shift, self.pictures))
+                self._places.put(sequence, (_LEFT_OUT if gone else _MISSING, self.shift))
                 self.shift += gone
-        self._places.put(packet.sequence, (_LEFT_OUT if leaves else _KEPT, self.shift, self.pictures))
+        self._places.put(packet.sequence, (_LEFT_OUT if leaves else _KEPT, self.shift))
         self._highest = packet.sequence
         if leaves:
             self.shift += 1
             self.packets += 1
             self.octets += len(packet.payload)
-            layering = packet.layering
-            if layering is not None and layering.picture_id_bits and layering.picture_id != self._picture_id:
-                self._picture_id = layering.picture_id
-                self.pictures += 1
             self._timestamp = packet.timestamp
         else:
             self._timestamp = -1
@@ -79,10 +73,10 @@ class Thinning:
         place = self._places.get(sequence)
         return place is not None and place[0] != _LEFT_OUT
 
-    def before(self, sequence: int) -> tuple[int, int]:
-        """Numbers closed up and pictures left out before this packet of the source; all, if it is yet to come."""
+    def before(self, sequence: int) -> int:
+        """Numbers closed up before this packet of the source; all, if it is yet to come."""
         place = self._places.get(sequence)
-        return (self.shift, self.pictures) if place is None else place[1:]
+        return self.shift if place is None else place[1]
 
     def find(self, shifted: int) -> int:
         """The number of the source that became `shifted` (its own less what was left out before); -1 if forgotten."""

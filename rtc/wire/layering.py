@@ -1,4 +1,4 @@
-"""Where a packet of video stands among the layers of its stream, and which of its numbers a forwarder rewrites."""
+"""Where a packet of video stands among the layers of its stream."""
 
 from __future__ import annotations
 
@@ -29,14 +29,8 @@ class Layering(msgspec.Struct, gc=False):
     """Who has the temporal layers below can take its own from here on."""
     opens: bool = False
     """Who has its temporal layer can take all above from here on."""
-    picture_id: int = 0
-    picture_id_bits: int = 0
-    """7 or 15; 0 where nothing is to be rewritten."""
-    picture_id_offset: int = 0
-    """Bytes into the payload."""
-    tl0picidx: int = 0
-    tl0picidx_offset: int = 0
-    """Bytes into the payload; 0 where there is none."""
+    descriptor: int = 0
+    """Bytes of the payload descriptor, where a receiver can do with its first (`bare`)."""
     height: int = 0
     """Pixels, where this packet says so."""
     switches: tuple[Level, ...] = ()
@@ -84,10 +78,7 @@ class Layering(msgspec.Struct, gc=False):
 
 
 def read_layering(codec: str, payload: bytes | memoryview) -> Layering | None:
-    """What the descriptor of a VP8 or VP9 payload says; None for other codecs. Raises WireError.
-
-    VP9 picture ids are not for rewriting: references are counted by them, and decoders expect gaps (RFC 9628 4.2).
-    """
+    """What the descriptor of a VP8 or VP9 payload says; None for other codecs. Raises WireError."""
     if codec == "VP8":
         vp8 = Vp8Descriptor.parse(payload)
         start = vp8.payload_offset
@@ -99,11 +90,7 @@ def read_layering(codec: str, payload: bytes | memoryview) -> Layering | None:
             begins=vp8.start_of_frame,
             key=key,
             sync=vp8.layer_sync,
-            picture_id=vp8.picture_id or 0,
-            picture_id_bits=vp8.picture_id_bits,
-            picture_id_offset=vp8.picture_id_offset,
-            tl0picidx=vp8.tl0picidx or 0,
-            tl0picidx_offset=vp8.tl0picidx_offset,
+            descriptor=start,
             height=_vp8_height(payload, start) if key else 0,
         )
     if codec == "VP9":
@@ -146,16 +133,13 @@ def _vp8_height(payload: bytes | memoryview, start: int) -> int:
     return int.from_bytes(payload[start + 8 : start + 10], "little") & 0x3FFF
 
 
-def rewrite(payload: bytes, layering: Layering, *, pictures: int, tl0: int) -> bytes:
-    """The payload with its picture id and TL0PICIDX moved by so many, each modulo its size."""
-    if not layering.picture_id_bits:
+def bare(payload: bytes, layering: Layering) -> bytes:
+    """A payload of VP8 without picture id, layers and key frame index (RFC 7741 4.2); of other codecs as it is.
+
+    Libwebrtc asks no more for what is missing of an upper layer once it has a later frame that can do without, and then
+    leaves out all of the upper layers up to the next frame that begins them anew. Told nothing of layers it asks for
+    every packet until the frame is due.
+    """
+    if layering.descriptor <= 1:
         return payload
-    changed = bytearray(payload)
-    at = layering.picture_id_offset
-    if layering.picture_id_bits == 15:
-        changed[at : at + 2] = (0x8000 | (layering.picture_id + pictures) & 0x7FFF).to_bytes(2, "big")
-    else:
-        changed[at] = (layering.picture_id + pictures) & 0x7F
-    if layering.tl0picidx_offset:
-        changed[layering.tl0picidx_offset] = (layering.tl0picidx + tl0) & 0xFF
-    return bytes(changed)
+    return bytes([payload[0] & 0x7F]) + payload[layering.descriptor :]

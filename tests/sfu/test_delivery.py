@@ -22,14 +22,13 @@ Sent = dict[int, list[bytes]]
 
 
 def numbered(count: int) -> list[Slot]:
-    """Listeners whose numbers, pictures and SSRCs are known; each second one has transport-wide numbers too."""
+    """Listeners whose numbers and SSRCs are known; each second one has transport-wide numbers too."""
     slots = [listener("video", destination) for destination in range(count)]
     for place, slot in enumerate(slots):
         if place % 2:
             slot.extensions = {TRANSPORT_CC: 3}
             slot.outlet.downlink = Downlink()
         slot.ssrc, slot.last_sequence, slot.last_timestamp = 1000 + place, 100 + place, 0xFFFFF000 + place
-        slot.last_picture = (0x7FFE + place & 0x7FFF, 0xFE + place & 0xFF)
     return slots
 
 

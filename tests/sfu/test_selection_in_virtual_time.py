@@ -42,13 +42,11 @@ def longest_pause(heard: Sequence[Heard]) -> float:
 
 
 def assert_one_stream(heard: Sequence[Heard]) -> None:
-    """Without loss: numbers without a hole, pictures counted one by one, time that never goes back."""
+    """Without loss: numbers without a hole, time that never goes back and moves where a frame begins."""
     assert [one.sequence for one in heard] == list(range(heard[0].sequence, heard[0].sequence + len(heard)))
     for before, after in pairwise([one for one in heard if one.payload]):
-        then, now = Vp8Descriptor.parse(before.payload), Vp8Descriptor.parse(after.payload)
-        assert then.picture_id is not None
-        assert now.picture_id == (then.picture_id + now.start_of_frame) & 0x7FFF
-        assert 0 <= (after.timestamp - before.timestamp & 0xFFFFFFFF) < 90_000
+        passed = after.timestamp - before.timestamp & 0xFFFFFFFF
+        assert 0 < passed < 90_000 if Vp8Descriptor.parse(after.payload).start_of_frame else not passed
 
 
 def test_three_listeners_on_three_links_each_get_their_layer_and_none_disturbs_another() -> None:
@@ -63,10 +61,11 @@ def test_three_listeners_on_three_links_each_get_their_layer_and_none_disturbs_a
             begin = viewers[0].now
             await filming
             # The first two get half of the frames: those go before sharpness does.
-            for viewer, rid, layers in zip(viewers, "hff", (2, 2, 3), strict=True):
+            for viewer, rid, fps in zip(viewers, "hff", (12.5, 12.5, 25), strict=True):
                 late = [one for one in viewer.heard[SLOT] if one.time > begin + 3]
                 assert {each for _, each in seen(viewer, camera, since=begin + 3)} == {rid}
-                assert {Vp8Descriptor.parse(one.payload).temporal_id for one in late} == set(range(layers))
+                frames = len({one.timestamp for one in late})
+                assert frames / (late[-1].time - late[0].time) == pytest.approx(fps, rel=0.05)
                 assert longest_pause(viewer.heard[SLOT]) <= 0.3
                 assert_one_stream(viewer.heard[SLOT])
             plis = sorted(time for track in camera.tracks for time in track.plis)

@@ -15,6 +15,7 @@ from rtc.wire.rtp import RtpPacket
 PLAYOUT_ID = 12
 DEFAULT_RTT = 0.1  # seconds, assumed by its NACK requester until it knows
 NACK_TIMER = 0.02
+PATTERN, SYNCS = (0, 2, 1, 2), (1, 2, 3)  # temporal layers of four frames; which of eight need none of theirs before
 HISTORY_MARGIN = 0.005  # added to the round trip before a packet is sent again
 
 
@@ -39,20 +40,32 @@ class Browser(Client):
             lines[place + 3 : place + 3] = ["a=rtcp-xr:rcvr-rtt=all", f"a=extmap:{PLAYOUT_ID} {PLAYOUT_DELAY}"]
         return "\r\n".join(lines)
 
-    async def film30(self, seconds: float, *, packets: int) -> None:
-        """Send 30 frames a second of packets 2 ms apart, each saying in its place when it was captured."""
+    async def film30(self, seconds: float, *, packets: int, layers: bool = False) -> None:
+        """Send 30 frames a second of packets 2 ms apart, each saying in its place when it was captured.
+
+        With `layers` in three temporal ones, as libvpx does.
+        """
         track = self.tracks[0]
         for _ in range(round(seconds * 30)):
             begun = self.now
             key, track.wants_keyframe = track.wants_keyframe, False
             if key:
                 track.keyframes.append(begun)
+            descriptor = self._descriptor(track, key=key) if layers else b"\x00"
             for place in range(packets):
-                head = (b"\x10" if place == 0 else b"\x00") + (b"\x00" if key else b"\x01")
+                head = bytes([descriptor[0] | (0x10 if place == 0 else 0)]) + descriptor[1:] + bytes([not key])
                 self.publish_packet(track, head + bytes(1000), marker=place == packets - 1)
                 await asyncio.sleep(0.002)
             track.timestamp += 3000
             await asyncio.sleep(max(0.0, begun + 1 / 30 - self.now))
+
+    @staticmethod
+    def _descriptor(track: Track, *, key: bool) -> bytes:
+        track.frame = 0 if key else track.frame + 1
+        layer, sync = PATTERN[track.frame % 4], track.frame % 8 in SYNCS
+        track.picture, track.tl0 = track.picture + 1, track.tl0 + (layer == 0)
+        picture = 0x8000 | track.picture & 0x7FFF
+        return bytes([0x80, 0xE0, picture >> 8, picture & 0xFF, track.tl0 & 0xFF, layer << 6 | sync << 5])
 
     def _answer_nack(self, track: Track, packet: RtpPacket | None) -> None:
         if packet is None:

@@ -1,0 +1,68 @@
+"""What viewers in browsers see of a camera with temporal layers, over paths that lose packets."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from virtual_browser import Browser
+from virtual_room import Network, network, simulate
+from virtual_viewer import Viewer
+
+PACKETS = 7
+"""In each frame: 1.7 Mbit/s."""
+
+
+async def camera_and_viewer(net: Network) -> tuple[Browser, Viewer]:
+    camera = Browser(net, "camera", publish=("video",), audio_slots=0)
+    viewer = Viewer(net, "viewer", publish=(), audio_slots=0, video_slots=1)
+    for one in (camera, viewer):
+        await one.join()
+    return camera, viewer
+
+
+def gaps(viewer: Viewer, begin: float, end: float) -> list[float]:
+    """How long each frame stood."""
+    shown = [when for when, _ in viewer.decoders["0"].shown if begin <= when < end]
+    return [after - before for before, after in pairwise([begin, *shown, end])]
+
+
+@pytest.mark.parametrize("loss", [0.1, 0.3, 0.5])
+def test_a_frame_that_is_repaired_late_is_shown_and_costs_none_of_those_after_it(loss: float) -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            camera, viewer = await camera_and_viewer(net)
+            await camera.film30(2, packets=PACKETS, layers=True)
+            net.shape(up=loss, down=loss)
+            await camera.film30(6, packets=PACKETS, layers=True)  # what is lost is measured
+            begin = viewer.now
+            await camera.film30(10, packets=PACKETS, layers=True)
+            stood = gaps(viewer, begin, viewer.now)
+            assert len(stood) >= 29.5 * 10
+            assert sum(gap for gap in stood if gap > 0.15) == 0
+            assert len(camera.tracks[0].keyframes) == 1
+
+    simulate(scenario)
+
+
+def test_a_packet_that_nothing_brings_costs_a_key_frame_at_once_and_not_when_the_viewer_loses_patience() -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            camera, viewer = await camera_and_viewer(net)
+            await camera.film30(2, packets=PACKETS, layers=True)
+            begin, keyframes = viewer.now, len(camera.tracks[0].keyframes)
+            track = camera.tracks[0]
+            filming = asyncio.create_task(camera.film30(6, packets=PACKETS, layers=True))
+            loop = asyncio.get_running_loop()
+            link = loop.link(camera.address, net.server)  # type: ignore[attr-defined]
+            good, link.profile = link.profile, type(link.profile)(loss=1, delay=net.rtt / 2)
+            await asyncio.sleep(0.002)
+            link.profile = good
+            for number in [number for number, packet in track.history.items() if packet.timestamp == track.timestamp]:
+                del track.history[number]
+            await filming
+            assert len(track.keyframes) == keyframes + 1
+            assert max(gaps(viewer, begin, viewer.now)) <= 1.5
+
+    simulate(scenario)
