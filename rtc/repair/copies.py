@@ -1,6 +1,6 @@
 """How often each packet of video is sent to one receiver, from what it loses.
 
-A second copy is the same datagram, which a receiver's replay check takes once (RFC 3711 3.3.2): every client of any
+A further copy is the same datagram, which a receiver's replay check takes once (RFC 3711 3.3.2): every client of any
 kind profits, without a word in the SDP, and half of what NACK would have to repair a round trip later is there at once.
 """
 
@@ -16,6 +16,13 @@ COPY_FROM_LOSS = 0.15
 
 COPY_UNTIL_LOSS = 0.1
 """Below this share it is sent once again."""
+
+THIRD_FROM_LOSS = 0.4
+"""Share from which all is sent three times: of two copies a sixth would be lost, and frames of several packets whole
+would be the exception."""
+
+THIRD_UNTIL_LOSS = 0.3
+"""Below this share it is sent twice again."""
 
 HOLD_SECONDS = 4.0
 """For as long the loss must have been low before that."""
@@ -64,12 +71,14 @@ class CopiesController:
         before = self.protection
         path = loss ** (1 / before.copies)
         path = self.path_loss = max(path, self.path_loss + FALL * (path - self.path_loss))
-        if path >= COPY_FROM_LOSS:
-            self.protection = Protection(copies=2, spacing=SPACING_SECONDS)
-        if path >= COPY_UNTIL_LOSS:
+        wanted = 3 if path >= THIRD_FROM_LOSS else 2 if path >= COPY_FROM_LOSS else 1
+        if wanted > before.copies:
+            self.protection = Protection(copies=wanted, spacing=SPACING_SECONDS)
+        if path >= (THIRD_UNTIL_LOSS if self.protection.copies > 2 else COPY_UNTIL_LOSS):
             self._low_since = None
         elif self._low_since is None:
             self._low_since = now
         elif now - self._low_since >= HOLD_SECONDS:
-            self.protection = NONE
+            self.protection = Protection(copies=2, spacing=SPACING_SECONDS) if path >= COPY_UNTIL_LOSS else NONE
+            self._low_since = None
         return self.protection != before

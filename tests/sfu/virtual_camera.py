@@ -32,6 +32,8 @@ FITS = 1_000_000
 else after a while."""
 GIVES_IN_SECONDS = 2.0
 PATTERN = (0, 2, 1, 2)
+SYNCS = (1, 2, 3)
+"""Which of eight frames need none of their temporal layer before them."""
 FRAME = struct.Struct(">IIBB")  # frame, the one it refers to or itself, parts, part
 
 
@@ -171,7 +173,7 @@ class Camera(Participant):
         for part in range(parts):
             head = bytes([
                 0x90 if part == 0 else 0x80, 0xE0, 0x80 | one.picture >> 8 & 0x7F, one.picture & 0xFF, one.tl0 & 0xFF,
-                layer << 6 | 0x20,
+                layer << 6 | (one.frame % 8 in SYNCS) << 5,
             ])
             height = LINES[0 if self._scaled else place].to_bytes(2, "little")
             body = bytes([not key, 0, 0, 0x9D, 1, 0x2A, 0, 0]) + height if part == 0 else b""

@@ -10,20 +10,16 @@ const BITRATES = [[120, 80_000], [180, 150_000], [240, 220_000], [360, 500_000],
 const MOST_BITRATE = 2_500_000;
 /** How often it is looked at how much is sent again, ms. */
 const LOOK_EVERY = 2000;
-/** A browser takes what it sends again from its pictures, up to this share of all it sends. */
-const MOST_REPAIR = 0.5;
-/** Of what it may send, it is to send no more than this share where more is sent again. */
-const MOST_USED = 0.85;
-/** It is always left so much of the rate of the pictures. */
-const LEAST_ROOM = 0.5;
+/** Pictures are always left so much of their rate. */
+const LEAST_ROOM = 0.2;
 /** Weight of a new look. */
 const SMOOTHING = 0.5;
 /** A smaller share is what any path needs now and then. */
 const LITTLE_REPAIR = 0.1;
-/** The room for repair changes in steps of this, since each change sets the encoders anew. */
+/** The room of the pictures changes in steps of this. */
 const ROOM_STEP = 0.1;
-/** So many looks in a row must find less before there is less room. */
-const PATIENCE = 5;
+/** So many looks in a row must find more before they get more. */
+const PATIENCE = 2;
 /**
  * A screen, and the same at its full size and as coarse as it gets, in some frames a second: its text can be read at
  * 200 kbit/s. That is for codecs not made for text.
@@ -49,7 +45,7 @@ function bitrateOf(lines) {
  *
  * @param {{width?: number, height?: number}} size  of the track, absent where the browser does not know it yet
  * @param {ReadonlySet<string> | null} wanted  what is of use to anybody; null: all
- * @param {number} room  how many times the rate of the pictures themselves they may take, for what is sent again
+ * @param {number} room  which share of that rate they may take, beside what is sent again
  * @param {boolean} instead  whether what is of use stands in for all, and may take as much: a browser that is to send
  *   more than before probes its path, and when that is narrow takes what it finds for the most it carries
  * @returns {{rid: string, active: boolean, scaleResolutionDownBy: number, maxBitrate: number}[]}
@@ -67,12 +63,18 @@ export function layersOf({ width = 0, height = 0 }, wanted, room = 1, instead = 
   });
 }
 
-/** How much more than its pictures a sender may send, so that what is sent again is not taken from them. */
+/**
+ * Which share of their rate pictures may take, so that they need not wait for what is sent again.
+ *
+ * Chromium sends no faster than 1.1 times what it thinks that the path carries, and repairs first. It takes what they take
+ * from its pictures, but no more than half of all, and they come in bursts: where much is sent again, frames are late
+ * before they leave.
+ */
 export class RepairRoom {
   #sent = 0;
   #again = 0;
   #share = 0;
-  #lower = 0;
+  #higher = 0;
   factor = 1;
 
   /**
@@ -87,13 +89,13 @@ export class RepairRoom {
     [this.#sent, this.#again] = [sent, again];
     if (bytes <= 0 || repairs < 0) return false;
     this.#share += (Math.min(repairs / bytes, 1) - this.#share) * (this.#share ? SMOOTHING : 1);
-    const [share, taken] = [this.#share, Math.min(this.#share, MOST_REPAIR)];
-    const much = share > MOST_REPAIR; // then what is sent is more than the browser reckons with, and would wait
-    const room = Math.min(1 / (1 - taken), much ? MOST_USED * allowed * (1 - share) / (1 - taken) : Infinity);
-    const wanted = share < LITTLE_REPAIR ? 1 : Math.max(LEAST_ROOM, Math.round(room / ROOM_STEP) * ROOM_STEP);
-    this.#lower = wanted < this.factor ? this.#lower + 1 : 0;
-    if (wanted === this.factor || (wanted < this.factor && !much && this.#lower < PATIENCE)) return false;
-    [this.factor, this.#lower] = [wanted, 0];
+    // of the rest so much stays free as half of what is sent again would take
+    const room = allowed * (1 - this.#share) * (1 - this.#share / 2);
+    const fitting = Math.min(1, Math.max(LEAST_ROOM, Math.round(room / ROOM_STEP) * ROOM_STEP));
+    const wanted = this.#share < LITTLE_REPAIR ? 1 : fitting;
+    this.#higher = wanted > this.factor ? this.#higher + 1 : 0;
+    if (wanted === this.factor || (wanted > this.factor && this.#higher < PATIENCE)) return false;
+    [this.factor, this.#higher] = [wanted, 0];
     return true;
   }
 }
