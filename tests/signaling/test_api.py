@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, given, seed, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from signaling.api import OPERATIONS, PREFIX
+from signaling.api import OPERATIONS
 from signaling.api.openapi import document
 from signaling.app import create_app
-from signaling.config import load
+from signaling.config import API_PREFIX, load
 from signaling.tokens import Admin, Grants, issue, issue_admin
 
-SCHEMA = schemathesis.openapi.from_dict(document(OPERATIONS, PREFIX))
+SCHEMA = schemathesis.openapi.from_dict(document(OPERATIONS, API_PREFIX))
 ROOT = issue_admin(SECRET, Admin("root"), ttl=3600)
 
 
@@ -43,7 +43,7 @@ class Api:
         self._headers = bearer(token)
 
     async def __call__(self, method: str, path: str, body: Any = None) -> ClientResponse:
-        return await self._service.client.request(method, PREFIX + path, json=body, headers=self._headers)
+        return await self._service.client.request(method, API_PREFIX + path, json=body, headers=self._headers)
 
     async def get(self, path: str) -> Any:
         return await (await self("GET", path)).json(content_type=None)
@@ -95,7 +95,7 @@ CASES = [(operation, GenerationMode.POSITIVE) for operation in OPERATIONS] + [
 def test_whatever_comes_in_the_answer_is_as_the_document_says(
     address: str, operation: Any, mode: GenerationMode
 ) -> None:
-    described = SCHEMA[PREFIX + operation.path][operation.method]
+    described = SCHEMA[API_PREFIX + operation.path][operation.method]
 
     @seed(5)
     @settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -111,7 +111,7 @@ def test_whatever_comes_in_the_answer_is_as_the_document_says(
 
 async def test_the_document_is_served_to_anybody_and_names_every_operation(serve: Serve) -> None:
     service = await serve(secret=SECRET)
-    answer = await service.client.get(f"{PREFIX}/openapi.json")
+    answer = await service.client.get(f"{API_PREFIX}/openapi.json")
     described = json.loads(await answer.text())
     operations = {verb["operationId"] for path in described["paths"].values() for verb in path.values()}
     assert operations == {operation.id for operation in OPERATIONS}
@@ -156,9 +156,9 @@ async def test_an_administrator_of_a_room_governs_it_and_no_more(hall: tuple[Ser
 
 async def test_an_open_server_answers_to_this_machine_under_its_own_name_only(serve: Serve) -> None:
     service = await serve()
-    assert (await service.client.get(f"{PREFIX}/node")).status == 200
+    assert (await service.client.get(f"{API_PREFIX}/node")).status == 200
     for headers in ({"Host": "rebound.example"}, {"Origin": "https://evil.example"}):
-        assert (await service.client.get(f"{PREFIX}/node", headers=headers)).status == 403
+        assert (await service.client.get(f"{API_PREFIX}/node", headers=headers)).status == 403
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ async def test_what_is_no_body_is_a_sentence_and_not_a_traceback(
 ) -> None:
     service = await serve(secret=SECRET)
     headers = {**bearer(), "Content-Type": content_type}
-    answer = await service.client.post(f"{PREFIX}/rooms", data=body, headers=headers)
+    answer = await service.client.post(f"{API_PREFIX}/rooms", data=body, headers=headers)
     assert (answer.status, answer.content_type) == (status, "application/problem+json")
     assert "Traceback" not in await answer.text()
 
