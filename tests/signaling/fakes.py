@@ -47,7 +47,9 @@ class FakePeer:
                 del self.room.publications[publication.id]
         return f"answer to {offer_sdp}"
 
-    def publish(self, mid: str, *, publication_id: str, muted: bool = False) -> FakePublication:
+    def publish(
+        self, mid: str, *, publication_id: str, muted: bool = False, patient: bool = False
+    ) -> FakePublication:
         publication = FakePublication(publication_id, self.id, mid, self.mids[mid], muted)
         self.room.publications[publication_id] = publication
         return publication

@@ -62,10 +62,10 @@ async def test_slots_are_told_after_the_publication_that_they_carry(
     peer, listener = service.peer(bob), service.peer(ann)
     publish = peer.publish
 
-    def publish_and_fill(mid: str, *, publication_id: str, muted: bool = False) -> object:
+    def publish_and_fill(mid: str, *, publication_id: str, muted: bool = False, patient: bool = False) -> object:
         listener.events.slots_changed((SlotView("5", "audio"),))
         listener.events.slots_changed((SlotView("5", "audio", publication_id, peer.id),))
-        return publish(mid, publication_id=publication_id, muted=muted)
+        return publish(mid, publication_id=publication_id, muted=muted, patient=patient)
 
     monkeypatch.setattr(peer, "publish", publish_and_fill)
     await bob.command("offer", sdp="audio:0")
