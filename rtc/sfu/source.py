@@ -204,12 +204,13 @@ class Source:
         requests = requests_a_round_trip(self.loss) if self.kind == "video" else 1
         given_up = self.nack.given_up
         due = self.nack.due(now=now, rtt=rtt, requests=requests)
-        if self.nack.given_up > given_up and self.kind == "video" and self.fanout.give_up():
-            self.keyframes.want()
-        if self.kind == "video" and self.nack.last_given_up > self._goes_on:
-            # Listeners cannot go on without it, and would find out seconds later.
-            self._goes_on = self._numbering.highest
-            self.keyframes.want()
+        if self.kind == "video" and self.nack.given_up > given_up:
+            # Listeners cannot go on without it, and would find out seconds later; some have to leap even then.
+            stand = self.nack.last_given_up > self._goes_on
+            if stand:
+                self._goes_on = self._numbering.highest
+            if self.fanout.give_up() or stand:
+                self.keyframes.want()
         return [self._numbering.sequence_number(number) for number in due]
 
     def starts_here(self, packet: SourcePacket) -> bool:
@@ -280,13 +281,9 @@ class Source:
             else:
                 self._measure_frame(timestamp)
             self._newest_timestamp = timestamp
-        layering, said = (None, None) if self.kind == "audio" else self._layering(codec, payload, descriptor)
-        payload = payload if layering is None else bare(payload, layering)
-        packet = SourcePacket(number, timestamp, header.marker, codec, payload, carried, layering, said)
-        self.history.put(number, packet)
-        self.packets += 1
-        self.octets += len(payload)
-        return packet
+        return self._accept(
+            number, timestamp, codec, payload, marker=header.marker, carried=carried, descriptor=descriptor
+        )
 
     def _measure_frame(self, timestamp: int) -> None:
         """Note the length of a frame, from two packets in a row."""
