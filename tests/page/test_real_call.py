@@ -141,3 +141,15 @@ def test_a_page_that_goes_elsewhere_leaves_the_room_at_once(pages: dict[str, Pag
     until(pages["Ada"], "clarion.participants.length === 2")
     pages["Bo"].goto("about:blank")
     expect(pages["Ada"].locator("#live")).to_have_text("Bo left", timeout=5000)
+
+
+def test_a_page_that_goes_before_it_is_told_that_it_has_joined_leaves_no_ghost(join: OpenPage) -> None:
+    room = f"real-{uuid.uuid4().hex[:8]}"
+    ada = join("Ada", room, script=DEVICES.replace("TONE", "700").replace("COLOUR", "0,0,0"))
+    until(ada, "clarion.state === 'joined'")
+    bo = join("Bo", room, ready="body", script="""window.WebSocket = class extends WebSocket {
+        set onmessage(_) { /* a computer so busy that it does not come to read */ }
+    };""")
+    until(ada, "clarion.participants.length === 2")
+    bo.goto("about:blank")
+    expect(ada.locator("#live")).to_have_text("Bo left", timeout=5000)

@@ -102,7 +102,7 @@ export class Signaling extends EventTarget {
   /** End the session on purpose: the server is told, nothing is reported. */
   leave() {
     if (this.#closed) return;
-    if (this.#ready) this.#socket?.send(JSON.stringify({ type: "leave", id: this.#nextId++ }));
+    if (this.#sendable) this.#socket?.send(JSON.stringify({ type: "leave", id: this.#nextId++ }));
     this.#stop();
   }
 
