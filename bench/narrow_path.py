@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from struct import Struct
@@ -75,9 +75,13 @@ class Outcome:
 
 
 class _Simulation:
-    def __init__(self, flows: list[Flow], first: LinkProfile, seed: int) -> None:
+    def __init__(
+        self, flows: list[Flow], first: LinkProfile, seed: int, computers: Sequence[Callable[[float], bool]]
+    ) -> None:
         self.flows = flows
         self.link = Link(first, seed=seed)
+        self.computers = computers
+        self.held: list[list[bytes]] = [[] for _ in computers]
         self.random = Random(seed)
         self.outcome = Outcome()
 
@@ -117,6 +121,14 @@ class _Simulation:
             flow.gaps.received(number)
             flow.estimator.arrived(size, sent=sent, arrived=now)
 
+    def pass_on(self, datagrams: list[bytes], now: float) -> list[bytes]:
+        """Take what came over the link through the computers behind it; returns what the last of them reads now."""
+        for held, stands_still in zip(self.held, self.computers, strict=True):
+            held.extend(datagrams)
+            datagrams = [] if stands_still(now) else held[:]
+            del held[: len(datagrams)]
+        return datagrams
+
     def update(self, flow: Flow, now: float, rtt: float) -> None:
         expected, lost, runs = flow.gaps.take()
         flow.estimator.counted(expected=expected, lost=lost, runs=runs, now=now)
@@ -127,9 +139,13 @@ class _Simulation:
 
 def simulate_path(
     flows: list[Flow], profile: Callable[[float], LinkProfile], *, seconds: float, seed: int = 1, rtt: float = 0.04,
+    computers: Sequence[Callable[[float], bool]] = (),
 ) -> Outcome:
-    """Run flows over one link in steps of a millisecond; `profile` says what the link is like at each moment."""
-    run = _Simulation(flows, profile(0.0), seed)
+    """Run flows over one link in steps of a millisecond; `profile` says what the link is like at each moment.
+
+    Behind the link packets pass `computers`, which say when they stand still; the last of them estimates.
+    """
+    run = _Simulation(flows, profile(0.0), seed, computers)
     next_update = 0.0
     for flow in flows:
         flow.target = flow.estimator.bitrate - AUDIO_BITRATE
@@ -139,9 +155,9 @@ def simulate_path(
         for flow in flows:
             if now >= flow.begin:
                 run.produce(flow, now)
-        for datagram in run.link.receive(now=now):
+        for datagram in run.pass_on(run.link.receive(now=now), now):
             run.arrive(datagram, now)
-        if now >= next_update:
+        if now >= next_update and not (computers and computers[-1](now)):
             next_update = now + UPDATE_SECONDS
             run.outcome.queue.append((now, max(0.0, run.link._free - now)))
             for flow in flows:

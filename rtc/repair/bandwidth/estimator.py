@@ -205,11 +205,14 @@ class BandwidthEstimator:
             self.delay.rebase()
             return
         busy = max(BUSY_SECONDS + BUSY_PACKETS * PACKET_BITS / self.bitrate, now - self._clear_at)
+        since, until = self.delay.still
+        if since < now - busy < until:
+            busy = now - since  # what came in a clump after it was delivered in all that time
         if busy < RATE_SECONDS:
             delivered = self._rate.newest(busy)
         self.capacity = delivered / (1 - self.loss.surely_chance)
         wanted = self.capacity * max(BACKOFF - queue / DRAIN_SECONDS, MIN_BACKOFF)
-        least = self.bitrate * STEP_DOWN ** (elapsed / STEP_SECONDS)
+        least = self.bitrate * STEP_DOWN ** min(elapsed / STEP_SECONDS, 1.0)
         self.bitrate = min(max(wanted, least), self._before_congestion)
 
     def _increase(self, elapsed: float, now: float) -> None:
