@@ -33,6 +33,9 @@ MAX_SECONDS = 0.8
 HOLD_SECONDS = 10.0
 """A shorter delay is taken only when it would have sufficed for as long."""
 
+FALL_SECONDS = 2.0
+"""From one step down to the next: the sound that a page plays with the picture is to follow without being heard to."""
+
 
 def uplink_seconds(loss: float, rtt: float, *, answers: int = 1) -> float:
     """By how much repaired packets are late on the way from a publisher, all but LATE_SHARE of them.
@@ -58,7 +61,7 @@ def _tail(loss: float, left: float, failing: float, rtt: float, tries: int) -> f
 
 
 class PlayoutDelay:
-    """The delay that one receiver is asked for: longer at once, shorter after a while."""
+    """The delay that one receiver is asked for: longer at once, shorter after a while and bit by bit."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -71,7 +74,7 @@ class PlayoutDelay:
         Both are seldom at their worst for the same packet: their tails add up like independent errors.
         """
         late = max(0.0, math.hypot(uplink, downlink) - HITCH_SECONDS)
-        wanted = min(MAX_SECONDS, math.ceil(late / STEP_SECONDS) * STEP_SECONDS)
+        wanted = min(MAX_SECONDS, round(math.ceil(late / STEP_SECONDS) * STEP_SECONDS, 2))
         if wanted >= self.seconds:
             changed = wanted > self.seconds
             self.seconds, self._enough, self._since = wanted, 0.0, now
@@ -79,5 +82,9 @@ class PlayoutDelay:
         self._enough = max(self._enough, wanted)
         if now - self._since < HOLD_SECONDS:
             return False
-        self.seconds, self._enough, self._since = self._enough, 0.0, now
+        if self.seconds <= self._enough:
+            self._enough, self._since = 0.0, now
+            return False
+        self.seconds = max(self._enough, round(self.seconds - STEP_SECONDS, 2))
+        self._since = now - HOLD_SECONDS + FALL_SECONDS
         return True

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtc.repair.playout import (
+    FALL_SECONDS,
     HITCH_SECONDS,
     HOLD_SECONDS,
     LEAST_LOSS,
@@ -53,4 +54,27 @@ def test_the_delay_rises_at_once_and_falls_when_less_was_enough_for_a_while() ->
     assert not delay.update(0.0, 0.0, now=1.0)
     assert not delay.update(HITCH_SECONDS + 0.12, 0.0, now=2.0)
     assert delay.update(0.0, 0.0, now=HOLD_SECONDS) and delay.seconds == pytest.approx(0.15)
-    assert delay.update(0.0, 0.0, now=2 * HOLD_SECONDS) and delay.seconds == 0
+    assert not delay.update(0.0, 0.0, now=HOLD_SECONDS + FALL_SECONDS)  # that was needed
+
+
+def test_a_picture_comes_back_from_a_delay_no_faster_than_the_sound_that_goes_with_it_can_follow() -> None:
+    delay = PlayoutDelay()
+    delay.update(HITCH_SECONDS + 0.2, 0.0, now=0.0)
+    seconds = []
+    for tick in range(1, 200):
+        delay.update(0.0, 0.0, now=tick / 4)
+        seconds.append(delay.seconds)
+    falls = [before - after for before, after in zip(seconds, seconds[8:], strict=False)]  # in 2 s
+    assert max(falls) == pytest.approx(0.05)
+    assert seconds[int(4 * HOLD_SECONDS) - 2] == pytest.approx(0.2)
+    assert seconds[int(4 * (HOLD_SECONDS + 3 * FALL_SECONDS))] == 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 4)), max_size=80))
+def test_the_delay_is_never_shorter_than_what_was_needed_a_moment_ago(needs: list[tuple[float, float]]) -> None:
+    delay, now, lately = PlayoutDelay(), 0.0, [(0.0, 0.0)]
+    for late, passed in needs:
+        now += passed
+        delay.update(late, 0.0, now=now)
+        lately = [(when, needed) for when, needed in [*lately, (now, late)] if when > now - FALL_SECONDS]
+        assert delay.seconds >= min(MAX_SECONDS, max(needed for _, needed in lately) - HITCH_SECONDS) - 1e-9

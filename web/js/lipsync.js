@@ -15,9 +15,10 @@ const LOOKS = 4;
 /** Ticks of the RTP clocks in a ms. */
 const SOUND_TICKS = 48;
 const PICTURE_TICKS = 90;
-/** ms by which the picture may be behind the sound, and ahead of it, before either is held back. */
+/** ms by which the picture may be behind the sound, and ahead of it, before either is held back. To hold back sound is
+ * dear, since people answer to it; the picture costs nothing. */
 const MOST_BEHIND = 20;
-const MOST_AHEAD = 15;
+const MOST_AHEAD = 5;
 /** ms in one step, at most: to play slower than this is heard. */
 const STEP = 100;
 /** Of what is amiss, so much is mended in a step, since the next may come before it has taken effect. */
@@ -26,8 +27,8 @@ const GAIN = 0.7;
 const LITTLE = 8;
 /** ms that a jitter buffer of sound is asked for at most: people talk at the same time when they wait longer. */
 const SOUND_MOST = 350;
-/** ms of a picture: what it is early by on a clean line, not more. */
-const PICTURE_MOST = 60;
+/** ms of a picture: what it is early by with headphones without a wire. It waits for a sound that is as late anyway. */
+const PICTURE_MOST = 200;
 /** A picture so many ms behind is out of reach: then the sound, which people answer to, is not held back in vain. */
 const TOO_LATE = 300;
 /** With the sound held back as far as it may be, the picture is still so many ms behind: it was in vain. */
@@ -36,9 +37,16 @@ const IN_VAIN = 100;
 const PATIENCE = 3;
 /** ms: what is further apart is told by the clocks of a connection before this one. */
 const ABSURD = 5000;
-/** ms by which sound is later than reports tell: a browser's take a frame of 20 ms as captured when it is whole, and
- * where it is captured and where it is played it waits for a block of 10 ms. */
-const UNTOLD = 40;
+/** ms of a frame of sound: reports of browsers take its first sample as captured when it is whole. */
+const FRAME = 20;
+/** ms of what comes next that Opus looks at before it encodes, of which timestamps know nothing (RFC 7845 4.2). */
+const LOOK_AHEAD = 6.5;
+/** ms that what was decoded waits behind what is left of the frame before, on average: sound is played 10 at a time. */
+const DECODED_EARLY = 5;
+/** ms that sound takes from there to the loudspeaker where a browser does not say it. Headphones without a wire: 200. */
+const OUTPUT = 30;
+/** ms until a picture is seen: it waits for the next refresh of a display, of which there is one each 17, to be drawn. */
+const DISPLAY = 16;
 
 /** How far to hold back the one or the other. */
 export class Alignment {
@@ -64,40 +72,67 @@ function moved(delay, error, most) {
 }
 
 /**
- * @param {Played} sound @param {Played} picture @param {[number, number]} clocks  of both, at one moment
- * @returns {number} ms by which the picture is behind
+ * @param {Played} played @param {number} clock  the RTP timestamp of a moment @param {number} ticks  of that clock in a ms
+ * @returns {number} ms at which that moment is played
  */
-export function behindness(sound, picture, clocks) {
+function playing(played, clock, ticks) {
   // RTP timestamps wrap: `| 0` takes the shorter way around
-  const heard = sound.timestamp - ((sound.rtpTimestamp - clocks[0]) | 0) / SOUND_TICKS;
-  const seen = picture.timestamp - ((picture.rtpTimestamp - clocks[1]) | 0) / PICTURE_TICKS;
-  return seen - heard - UNTOLD;
+  return played.timestamp - ((played.rtpTimestamp - clock) | 0) / ticks;
+}
+
+/** How long sound is still under way when it has left its jitter buffer, which all of a page is alike. */
+class Output {
+  ms = OUTPUT;
+  #before = { totalPlayoutDelay: 0, totalSamplesCount: 0 };
+
+  /** @param {RTCRtpReceiver} receiver  of sound */
+  async look(receiver) {
+    for (const one of (await receiver.getStats()).values()) {
+      if (one.type !== "media-playout") continue;
+      const samples = one.totalSamplesCount - this.#before.totalSamplesCount;
+      if (samples > 0) this.ms = 1000 * (one.totalPlayoutDelay - this.#before.totalPlayoutDelay) / samples;
+      this.#before = one;
+    }
+  }
 }
 
 /** A couple and what was noticed of it since the last step. */
 class Watched {
   alignment = new Alignment();
-  /** @type {number[]} */ #behind = [];
+  /** When the moment of `#clocks` was heard and seen, ms. */
+  /** @type {number[]} */ #hearing = [];
+  /** @type {number[]} */ #seeing = [];
+  #clocks = [0, 0];
   #idle = 0;
   /** @type {Played | undefined} */ #sound;
   /** @type {Played | undefined} */ #picture;
 
   /** @param {Played | undefined} heard @param {Played | undefined} seen @param {[number, number]} clocks */
   look(heard, seen, clocks) {
+    if (clocks.some((clock, place) => clock !== this.#clocks[place])) [this.#hearing, this.#seeing] = [[], []];
+    this.#clocks = clocks;
     // what stands still is not compared: nobody speaks, or the picture is not sent
-    const both = heard && seen && heard.rtpTimestamp !== this.#sound?.rtpTimestamp
-      && seen.rtpTimestamp !== this.#picture?.rtpTimestamp;
-    const behind = both ? behindness(heard, seen, clocks) : ABSURD;
-    if (Math.abs(behind) < ABSURD) this.#behind.push(behind);
+    if (heard && seen && heard.rtpTimestamp !== this.#sound?.rtpTimestamp
+      && seen.rtpTimestamp !== this.#picture?.rtpTimestamp) {
+      const [hearing, seeing] = [playing(heard, clocks[0], SOUND_TICKS), playing(seen, clocks[1], PICTURE_TICKS)];
+      if (Math.abs(seeing - hearing) < ABSURD) {
+        this.#hearing.push(hearing);
+        this.#seeing.push(seeing);
+      }
+    }
     [this.#sound, this.#picture] = [heard, seen];
   }
 
-  step() {
-    const sorted = this.#behind.sort((a, b) => a - b);
-    this.#idle = sorted.length ? 0 : this.#idle + 1;
-    if (sorted.length) this.alignment.step(sorted[sorted.length >> 1]);
-    else if (this.#idle >= PATIENCE) this.alignment.step(null);
-    this.#behind = [];
+  /** @param {number} output  ms that sound takes to the loudspeaker */
+  step(output) {
+    this.#idle = this.#seeing.length ? 0 : this.#idle + 1;
+    if (this.#seeing.length) {
+      // of a packet that came inside a later one (RED) the later timestamp is told, so that it seems to be heard early
+      const heard = Math.max(...this.#hearing) + FRAME + LOOK_AHEAD + DECODED_EARLY + output;
+      const seen = this.#seeing.sort((a, b) => a - b)[this.#seeing.length >> 1] + DISPLAY;
+      this.alignment.step(seen - heard);
+    } else if (this.#idle >= PATIENCE) this.alignment.step(null);
+    [this.#hearing, this.#seeing] = [[], []];
   }
 }
 
@@ -105,6 +140,7 @@ export class LipSync {
   /** @type {Map<string, Watched>} */ #watched = new Map();
   /** Receivers that hold something back, and ms of it. @type {Map<RTCRtpReceiver, number>} */ #held = new Map();
   #looks = 0;
+  #output = new Output();
   #timer;
 
   /**
@@ -118,6 +154,7 @@ export class LipSync {
   /** @param {Couple[]} couples @param {Map<string, RTCRtpReceiver>} receivers */
   #look(couples, receivers) {
     this.#looks += 1;
+    const due = this.#looks % LOOKS === 0;
     /** @type {Map<string, Watched>} */ const watching = new Map();
     /** @type {Map<RTCRtpReceiver, number>} */ const wanted = new Map();
     for (const { sound, picture, of, clocks } of couples) {
@@ -127,7 +164,8 @@ export class LipSync {
       const watched = this.#watched.get(key) ?? new Watched();
       watching.set(key, watched);
       watched.look(ear.getSynchronizationSources()[0], eye.getSynchronizationSources()[0], clocks);
-      if (this.#looks % LOOKS === 0) watched.step();
+      if (due) watched.step(this.#output.ms);
+      if (due) void this.#output.look(ear);
       wanted.set(ear, watched.alignment.sound).set(eye, watched.alignment.picture);
     }
     this.#watched = watching;

@@ -173,7 +173,7 @@ export class Roster {
   couples() {
     const couples = [];
     const since = performance.now() - HEARD_HOLD;
-    for (const person of this.others.filter(({ spoke }) => spoke && spoke > since)) {
+    for (const person of this.others.filter(({ speaking, spoke }) => speaking || (spoke && spoke > since))) {
       for (const [voice, view] of COUPLES) {
         const [heard, seen] = [person.publication(voice)?.id ?? "", person.publication(view)?.id ?? ""];
         const [sound, picture] = [this.slotOf(heard) ?? "", this.slotOf(seen) ?? ""];
