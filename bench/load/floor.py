@@ -1,4 +1,5 @@
-"""What the kernel alone takes for a datagram: the least that any forwarder on this machine can cost.
+"""What the kernel alone takes for a datagram, and what the kernel and libsrtp take together: the least that any
+forwarder on this machine can cost that only sends, and that any can which protects with libsrtp before.
 
 Runs as a program of its own where the servers run (`python -m bench.load.floor PORT…`), and is measured
 like one.
@@ -13,12 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from rtc.transport.addresses import AddressTable, pack_sockaddr
 from rtc.transport.batch import Outbox
-from rtc.transport.udp import open_udp
+from rtc.transport.srtp import protect_rows, srtp_pair
+from rtc.transport.udp import UdpSocket, open_udp
 
 from .endpoint import prepared_socket
 from .server import CLIENT_HOST, SERVER_HOST, server_process
@@ -27,11 +30,18 @@ SIZES = {"audio": 140, "video": 1136}  # bytes of a datagram: payload, RTP heade
 ROUNDS = 40
 ROUND_SECONDS = 0.02  # as often as a packet of audio comes
 FRAME = 8  # packets of a frame of video
+VIEWERS = 20  # who is sent them
+FRAME_SECONDS = 0.04  # as often as a frame comes
+TAG = 16  # bytes that AES-GCM adds to a packet; AES-CM adds 10
+PROFILES = {"GCM": "SRTP_AEAD_AES_128_GCM", "CM": "SRTP_AES128_CM_SHA1_80"}
 DRAIN_SECONDS = 0.004
 
 
 def measure(ports: Sequence[int]) -> dict[str, float]:
-    """µs of processor a packet by `sendto`, `sendmmsg` and GSO, to each of these ports of the client's host."""
+    """µs of processor a packet by `sendto`, `sendmmsg` and GSO, to each of these ports of the client's host.
+
+    With the name of a profile before it: protected first, with a key for each port, at the pace of a call.
+    """
     addresses = AddressTable()
     rows = [addresses.add(pack_sockaddr(CLIENT_HOST, port, family=socket.AF_INET)) for port in ports]
     plain = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -62,17 +72,53 @@ def measure(ports: Sequence[int]) -> dict[str, float]:
         found[f"sendto {kind}"] = _microseconds(sendto)
         found[f"sendmmsg {kind}"] = _microseconds(sendmmsg)
         found[f"gso {kind}"] = _microseconds(gso)
+    for name, profile in PROFILES.items():
+        audio = _forwarder(profile, rows, 1, SIZES["audio"])
+        video = _forwarder(profile, rows[:VIEWERS], FRAME, SIZES["video"])
+        for title, forward, seconds in (
+            (f"{name} + sendmmsg audio", audio, ROUND_SECONDS), (f"{name} + gso video", video, FRAME_SECONDS),
+        ):
+            found[title] = _microseconds(partial(forward, batched, addresses), seconds)
     return found
 
 
-def _microseconds(send: Callable[[], int]) -> float:
+def _forwarder(
+    profile: str, rows: Sequence[int], frame: int, size: int
+) -> Callable[[UdpSocket, AddressTable], int]:
+    """A server that does nothing but protect and send what is ready: so many packets to each, as often as they come."""
+    sessions = [srtp_pair(profile)[0] for _ in rows]
+    contexts = [session.context for session in sessions for _ in range(frame)]
+    outbox = Outbox()
+    destinations = np.repeat(np.array(rows, np.int32), frame)
+    header = np.frombuffer(bytes([0x80, 111]) + bytes(9) + b"\1", np.uint8)
+    count, sequence = len(contexts), 0
+
+    def forward(sender: UdpSocket, addresses: AddressTable) -> int:
+        nonlocal sequence
+        outbox.buffer[:count, : len(header)] = header
+        outbox.buffer[:count, 2:4] = np.tile(
+            np.arange(sequence, sequence + frame).astype(">u2").view(np.uint8).reshape(frame, 2), (len(sessions), 1)
+        )
+        sequence += frame
+        outbox.lengths[:count] = size - TAG
+        outbox.destinations[:count] = destinations
+        outbox.count = count
+        if protect_rows(contexts, outbox, 0):
+            raise RuntimeError("libsrtp refuses to protect")
+        sender.send(outbox, addresses)
+        return count
+
+    return forward
+
+
+def _microseconds(send: Callable[[], int], seconds: float = ROUND_SECONDS) -> float:
     packets = 0
     used = 0.0
     for _ in range(ROUNDS):
         begun = time.process_time()
         packets += send()
         used += time.process_time() - begun
-        time.sleep(ROUND_SECONDS)
+        time.sleep(seconds)
     return used / packets * 1e6
 
 

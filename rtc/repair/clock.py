@@ -12,6 +12,8 @@ class SenderClock:
     The smallest difference seen between arrival and stamp of sender reports is the best guess: delay only adds.
     """
 
+    __slots__ = ("_updated", "offset")
+
     def __init__(self) -> None:
         self.offset: float | None = None
         """Our time minus the sender's NTP time in seconds, path delay included; None before the first report."""
@@ -28,6 +30,8 @@ class SenderClock:
 
 class StreamClock:
     """Which RTP timestamp of one stream belongs to which moment of ours."""
+
+    __slots__ = ("_packet", "_report", "_sender", "is_reported", "rate")
 
     def __init__(self, sender: SenderClock, clock_rate: int) -> None:
         self._sender = sender

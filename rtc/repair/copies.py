@@ -37,6 +37,8 @@ MEMORY_PACKETS = 200
 class LossShare:
     """Share of packets lost lately, told by feedback on each of them."""
 
+    __slots__ = ("_expected", "_lost")
+
     def __init__(self) -> None:
         self._expected = 0.0
         self._lost = 0.0
@@ -59,6 +61,8 @@ class LossShare:
 
 class CopiesController:
     """Follows the reports of one receiver of video."""
+
+    __slots__ = ("_low_since", "path_loss", "protection")
 
     def __init__(self) -> None:
         self.protection = NONE

@@ -10,6 +10,8 @@ T = TypeVar("T")
 class History(Generic[T]):
     """A ring of the last `capacity` items by extended sequence number; `capacity` is a power of two."""
 
+    __slots__ = ("_items", "_mask", "_sequences", "capacity")
+
     def __init__(self, capacity: int) -> None:
         if capacity & (capacity - 1):
             raise ValueError(f"capacity {capacity} is not a power of two")

@@ -18,12 +18,16 @@ DEFAULT_RTT_SECONDS = 0.2
 class KeyframeCadence:
     """When one publisher's encoder was last asked: the simulcast encodings of a track share it."""
 
+    __slots__ = ("asked_at",)
+
     def __init__(self) -> None:
         self.asked_at: float | None = None
 
 
 class KeyframeRequester:
     """Merges the wishes of all listeners of one source into as few requests as possible."""
+
+    __slots__ = ("_cadence", "_unanswered_since", "_wanted", "requests")
 
     def __init__(self, cadence: KeyframeCadence | None = None) -> None:
         self.requests = 0

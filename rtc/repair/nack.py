@@ -55,6 +55,8 @@ class NackGenerator:
     Numbers still missing `deadline` seconds after the gap was seen are given up: their repair would come too late.
     """
 
+    __slots__ = ("_answer_seconds", "_highest", "deadline", "given_up", "last_given_up", "missing", "recovered")
+
     def __init__(self, *, deadline: float) -> None:
         self.deadline = deadline
         self.given_up = 0

@@ -25,6 +25,8 @@ it is 75 kB at the coarsest, which takes so long on 50 kbit/s."""
 class Pacer:
     """A leaky bucket. `bitrate` is what the path carries, bit/s; packets leave `factor` times as fast."""
 
+    __slots__ = ("_free", "bitrate", "factor")
+
     def __init__(self, bitrate: float) -> None:
         self.bitrate = bitrate
         self.factor = FACTOR

@@ -28,6 +28,8 @@ class ReportedPath:
     arrived counts as received in them, and Chromium reports every 5 s: where it NACKs, that says more.
     """
 
+    __slots__ = ("_asked", "_blocks", "_first", "_lost", "_nacked", "_reported", "_runs", "_told")
+
     def __init__(self) -> None:
         self._reported = 0.0
         self._told: tuple[float, float] | None = None

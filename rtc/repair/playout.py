@@ -63,6 +63,8 @@ def _tail(loss: float, left: float, failing: float, rtt: float, tries: int) -> f
 class PlayoutDelay:
     """The delay that one receiver is asked for: longer at once, shorter after a while and bit by bit."""
 
+    __slots__ = ("_enough", "_since", "seconds")
+
     def __init__(self) -> None:
         self.seconds = 0.0
         self._enough = 0.0

@@ -20,6 +20,8 @@ PACKET_OVERHEAD = 70
 class LayerRates:
     """Counts by (spatial, temporal) layer; `measure` is to be called some times a second."""
 
+    __slots__ = ("_frames", "_octets", "_samples", "_silent", "fps", "layers", "silence", "window")
+
     def __init__(self) -> None:
         self.layers: tuple[tuple[int, int, int], ...] = ()
         """Spatial and temporal layer with the bit/s of it and all below it that it needs, as last measured while

@@ -11,6 +11,11 @@ MAX_LOST = 0x7FFFFF
 class Reception:
     """Counts of one SSRC. Repaired packets count as lost: the report is about the path, and drives Opus FEC."""
 
+    __slots__ = (
+        "_base", "_highest", "_reported_expected", "_reported_lost", "_reported_packets", "_sender_report", "_transit",
+        "clock_rate", "fraction_lost", "jitter", "packets", "ssrc",
+    )
+
     def __init__(self, ssrc: int, clock_rate: int) -> None:
         self.ssrc = ssrc
         self.clock_rate = clock_rate

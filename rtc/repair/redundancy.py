@@ -149,6 +149,11 @@ def choose(
 class ProtectionController:
     """Follows what one receiver misses: up at once, down when less has done for a while."""
 
+    __slots__ = (
+        "_bursts", "_copies", "_fewer_at", "_first", "_hold", "_last", "_losses", "_max_copies", "_memory", "_wanted",
+        "frames", "loss", "max_depth", "protection",
+    )
+
     def __init__(self, *, max_depth: int = MAX_DEPTH, max_copies: int = MAX_COPIES) -> None:
         self.protection = NONE
         self.max_depth = max_depth
@@ -191,7 +196,8 @@ class ProtectionController:
     @property
     def is_clean(self) -> bool:
         """Whether nothing was ever lost lately, so that a report of no loss changes nothing."""
-        return self.loss == self._losses == 0 and self.protection == NONE
+        # Mostly it is the very object, and comparing two takes longer than all the rest.
+        return self.loss == self._losses == 0 and (self.protection is NONE or self.protection == NONE)
 
     def _note_burst(self, lost: float, stay: float, passed: float) -> None:
         """So many packets more were lost, each datagram of them after another with this probability."""
@@ -249,6 +255,8 @@ def _path_loss(measured: float, stay: float, copies: list[tuple[int, float]]) ->
 
 class LossMeter:
     """What one receiver sees of its path before any repair: share lost and mean run of losses."""
+
+    __slots__ = ("_highest", "_seen", "_window")
 
     def __init__(self, *, window: int = WINDOW_PACKETS) -> None:
         self._window = window

@@ -51,6 +51,11 @@ class Delivery:
     were read. Until then `change` has to be called whenever legs come, go or are sent something else.
     """
 
+    __slots__ = (
+        "_groups", "_history", "_legs", "_longest_wait", "_next_gap", "_now", "_sender", "_variants", "_waiting",
+        "late", "withheld",
+    )
+
     def __init__(self, legs: Mapping[Slot, Leg], history: History[SourcePacket]) -> None:
         self.late: History[bool] = History(SENT_PACKETS)
         """Packets that came out of turn: they go without redundancy, since what precedes them was sent long ago."""

@@ -42,6 +42,12 @@ class Fanout:
     every packet from there on with the same shift of sequence number and timestamp until it is detached.
     """
 
+    __slots__ = (
+        "_codec", "_delivery", "_history", "_irregular", "_last_descriptor", "_last_time", "_last_timestamp",
+        "_latest_first", "_legs", "_stepping", "_thinnings", "clock", "highest", "last_key", "late_packets", "octets",
+        "packets", "waiting",
+    )
+
     def __init__(self, clock: StreamClock, history: History[SourcePacket]) -> None:
         self.clock = clock
         self.waiting: dict[Slot, None] = {}
@@ -259,7 +265,7 @@ class Fanout:
 
     def sent(self, leg: Leg) -> tuple[int, int]:
         """Packets and payload octets sent on a slot since its start, this leg included."""
-        slot, thinning = leg.slot, leg.segment.thinning
+        slot, thinning = leg.slot, leg.segments[-1].thinning
         packets, octets = self.packets - leg.base_packets, self.octets - leg.base_octets
         if thinning is not None:
             packets -= thinning.packets - leg.base_left_out[0]

@@ -57,6 +57,12 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
 class Group:
     """Legs whose packets differ in the fixed header only."""
 
+    __slots__ = (
+        "_blocks", "_headers", "contexts", "description", "destination_view", "destinations", "fields", "layout",
+        "legs", "level", "longest_wait", "numbered", "own_extensions", "protection", "redundancy", "sequence_deltas",
+        "sessions", "shows_gaps", "thinning", "timestamp_deltas", "withheld",
+    )
+
     def __init__(
         self, layout: Layout, legs: list[Leg], redundancy: Redundancy | None, thinning: Thinning | None,
         longest_wait: float,
@@ -195,6 +201,8 @@ class _Headers:
 
     In a place of their own: numpy takes several times as long to add right into rows of the outbox.
     """
+
+    __slots__ = ("rows", "scratch", "sequences", "timestamps")
 
     def __init__(self, rows: npt.NDArray[np.uint8]) -> None:
         self.rows = rows

@@ -43,6 +43,8 @@ class Received(msgspec.Struct, frozen=True):
 class Intake:
     """The publishing m-lines of one peer and their sources."""
 
+    __slots__ = ("_clock", "_drops", "_media", "_streams", "_uplink", "copies", "sends_video", "sources")
+
     def __init__(self, drops: Counter[str], *, copies: bool, uplink: Uplink | None = None) -> None:
         self.sources: dict[tuple[str, str], Source] = {}
         """By MID and, of simulcast, RID; a source outlives renegotiation."""

@@ -35,6 +35,11 @@ LinkState = Literal["new", "connecting", "connected", "disconnected", "failed", 
 class Link:
     """One peer's transport. `on_state` hears of every change of `state`, `on_channel` of every data channel."""
 
+    __slots__ = (
+        "_addresses", "_began", "_early", "_on_state", "_owner", "_port", "_rx", "_transport", "_tx", "ended",
+        "fingerprints", "ice", "negotiated_srtp", "outlet", "setup", "state",
+    )
+
     def __init__(
         self, port: Port, owner: Receiver, outlet: Outlet, *, active: bool, gcm_only: bool,
         on_state: Callable[[LinkState], None], on_channel: Callable[[RTCDataChannel], None],
@@ -134,12 +139,12 @@ class Link:
     def send_rtcp(self, compound: bytes) -> None:
         """Protect and send a compound RTCP packet; dropped while there is no path."""
         if self._tx is not None:
-            self._port.send(self._tx.protect_rtcp(compound), self.outlet.destination)
+            self._port.send(compound, self.outlet.destination, self._tx)
 
     def tick(self, now: float) -> None:
         """Notice silence and its end."""
         heard = self.ice.last_heard
-        if self.ended:
+        if self.ended or (self.state == "connected" and heard is not None and now - heard <= QUIET_SECONDS):
             return
         if heard is None:
             if self._began is not None and now - self._began > CHECK_SECONDS:

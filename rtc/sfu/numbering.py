@@ -21,6 +21,8 @@ class Numbering:
     next number once two packets in a row confirm the leap (RFC 3550 A.1), so that no listener sees it.
     """
 
+    __slots__ = ("_expected_leap", "_leaping", "_wire", "floor", "highest", "next", "restarts")
+
     def __init__(self) -> None:
         self.highest = -1
         """Number of the newest packet, -1 before the first."""

@@ -28,7 +28,7 @@ from .link import Link, LinkState, same_certificate
 from .media import PublishedMedia
 from .port import Port
 from .publication import Publication
-from .reports import Reports
+from .reports import LATE_SECONDS, Reports
 from .selection import Quality
 from .slot import Outlet, Slot
 from .slot_clocks import SlotClocks
@@ -57,6 +57,13 @@ JUDGEMENT_SECONDS = 0.5
 
 class Peer:
     """A participant of a room, made by `Room.join`."""
+
+    __slots__ = (
+        "_clocks", "_closed", "_gcm_only", "_intake", "_link", "_next_judgement", "_outlet", "_past", "_port",
+        "_reports", "_room", "_session_id", "_uplink", "_uplink_before", "_version", "can_publish", "can_subscribe",
+        "carried", "codecs_told", "decodes", "downlink", "events", "follow", "heights", "id", "qualities", "slots",
+        "video_budget", "watched", "watches_video",
+    )
 
     def __init__(
         self, peer_id: str, room: Room, port: Port, events: PeerEvents, *,
@@ -249,8 +256,7 @@ class Peer:
 
     def receive_srtp(self, inbox: Inbox, i: int, source: bytes, *, now: float) -> None:
         """Take a media datagram (the port calls this)."""
-        row = inbox.rows[i]
-        size = inbox.sizes[i]
+        row, size = inbox.rows[i], inbox.sizes[i]
         is_rtcp = size > 1 and 192 <= row[1] <= 223
         link = self._link
         if link is None or not link.unprotect(inbox, i, source, is_rtcp=is_rtcp, now=now):
@@ -264,6 +270,8 @@ class Peer:
                 self._notice_narrowing(now)
             if not self._reports.is_calm:
                 self._room.agenda.hurry(self, now + WATCHER_SECONDS)
+            elif self.state == "connected" and self._reports.send_early(now):
+                self._room.agenda.put(self, self._reports.next + LATE_SECONDS)
             return
         received = self._intake.receive(data, now=now)
         if received is None:
@@ -296,24 +304,25 @@ class Peer:
 
     def tick(self, now: float) -> float:
         """Periodic work (the room calls this when it is time); returns when there will be more."""
-        next_tick = math.inf  # who has no connection is looked after once one begins (`_new_link`)
-        if self._link is not None:
-            next_tick = now
-            self._link.tick(now)
-            if self._link.state in ("connected", "disconnected"):
-                self._reports.tick(now)
-                self._notice_narrow_uplink(now)
-                if self.watches_video:
-                    self._judge_downlink(now)
-                    self._tell_clocks(now)
-                self._judge_path(now)
-                if self._reports.is_calm:
-                    next_tick = self._reports.next
-                elif not self._intake.sends_video:
-                    next_tick = min(self._reports.next, self._next_judgement)
-                    if self.watches_video:
-                        next_tick = min(next_tick, now + WATCHER_SECONDS)
-        return next_tick
+        link, reports = self._link, self._reports
+        if link is None:
+            return math.inf  # it is looked after once a connection begins (`_new_link`)
+        link.tick(now)
+        if link.state not in ("connected", "disconnected"):
+            return now
+        reports.tick(now)
+        if reports.is_calm:
+            reports.relax()
+            return reports.next
+        self._notice_narrow_uplink(now)
+        if self.watches_video:
+            self._judge_downlink(now)
+            self._tell_clocks(now)
+        self._judge_path(now)
+        if self._intake.sends_video:
+            return now
+        next_tick = min(reports.next, self._next_judgement)
+        return min(next_tick, now + WATCHER_SECONDS) if self.watches_video else next_tick
 
     def _notice_narrow_uplink(self, now: float) -> None:
         """Have other encodings sent at once when the path from here turns out to carry less."""
@@ -346,7 +355,7 @@ class Peer:
         """Send the latest packets of a slot once more, faster than the path is known to carry."""
         for slot in self.slots.values():
             source = slot.source
-            leg = None if source is None or slot.kind == "audio" else source.fanout.leg(slot)
+            leg = None if slot.kind == "audio" else slot.leg
             if source is None or leg is None or not slot.is_numbered(leg.payload_type):
                 continue
             numbers = range(source.fanout.highest, max(source.fanout.highest - PROBED_PACKETS, leg.first - 1), -1)

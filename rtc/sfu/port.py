@@ -12,6 +12,7 @@ from aiortc.rtcdtlstransport import RTCCertificate
 from rtc.transport.addresses import AddressTable
 from rtc.transport.batch import Inbox, Outbox
 from rtc.transport.ice import peek_username
+from rtc.transport.srtp import SrtpSession
 from rtc.wire.sdp import Candidate
 
 from .counts import MediaCounts
@@ -111,17 +112,22 @@ class Port:
             except Exception as fault:
                 self.report_fault(fault)
 
-    def send(self, data: bytes, destination: int) -> None:
-        """Put one datagram into the outbox."""
+    def send(self, data: bytes, destination: int, session: SrtpSession | None = None) -> None:
+        """Put one datagram into the outbox, a compound RTCP packet with the `session` that is to protect it."""
         if destination < 0:
             self.drops["no-path"] += 1
             return
-        if len(data) > self.outbox.row_size:
+        outbox = self.outbox
+        if len(data) > outbox.row_size:
             self.drops["too-long"] += 1
             return
-        if not self.outbox.free:
+        if outbox.count == outbox.capacity:
             self._empty()
-        self.outbox.append(data, destination)
+        outbox.append(data, destination)
+        if session is not None and not session.protect_rtcp_row(outbox, outbox.count - 1):
+            outbox.count -= 1
+            self.sender.failures += 1
+            return
         self._wake()
 
     def reply(self, data: bytes, source: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rtc.bucket import TokenBucket
 from rtc.repair import playout
@@ -31,6 +31,13 @@ INTERVAL_SECONDS = 1.0
 
 LOSSY_INTERVAL_SECONDS = 0.25
 """The same on a path that needs protection: it changes with the path, and reports do not all arrive."""
+
+EARLY_SECONDS = 0.5
+"""Reports to who only listens go so much before their time when one of its own has come: what they are made of is in
+the cache then, and they go with what leaves anyway. RFC 3550 6.3.1 varies the interval by half either way."""
+
+LATE_SECONDS = 0.25
+"""So much later than due they go by themselves, should the next of its own not come."""
 
 FIRST_SECONDS = 0.2
 """The first report comes early: it starts the measurement of the round trip, and lip-sync."""
@@ -71,6 +78,11 @@ MAX_BLOCKS = 31
 
 class Reports:
     """Reads a peer's RTCP, writes ours."""
+
+    __slots__ = (
+        "_allowance", "_begun", "_cname", "_downlink", "_drops", "_intake", "_look_after", "_round_trip", "_send",
+        "_sender", "_sender_reports", "_slots", "_told", "_uplink", "counters", "loss", "next", "ssrc",
+    )
 
     def __init__(
         self, intake: Intake, slots: Mapping[str, Slot], sender: Sender, drops: Counter[str],
@@ -194,13 +206,26 @@ class Reports:
         if not self._begun:
             self._begun = True
             self.next = now + FIRST_SECONDS
-        if now < self.next:
-            return
-        protections = [source.protection.protection for source in sources]
-        protections += [slot.protection for slot in slots if slot.protection is not NONE]
-        lossy = any(protection != NONE for protection in protections)
-        self.next = now + (LOSSY_INTERVAL_SECONDS if lossy else INTERVAL_SECONDS)
-        copies = max((protection.copies for protection in protections), default=1)
+        if now >= self.next:
+            self._send_all(now)
+
+    def send_early(self, now: float) -> bool:
+        """Send the periodic reports if they are nearly due, while the peer is calm; True if they were sent."""
+        if now < self.next - EARLY_SECONDS:
+            return False
+        self._send_all(now)
+        return True
+
+    def _send_all(self, now: float) -> None:
+        sources, slots = self._intake.sources.values(), self._slots.values()
+        protections = [slot.protection for slot in slots if slot.protection is not NONE]
+        if sources:
+            protections += [source.protection.protection for source in sources]
+        interval, copies = INTERVAL_SECONDS, 1
+        for protection in protections:
+            if protection != NONE:
+                interval, copies = LOSSY_INTERVAL_SECONDS, max(copies, protection.copies)
+        self.next = now + interval
         for compound in self._compounds(now):
             for _ in range(copies):
                 self._send(compound)
@@ -208,14 +233,14 @@ class Reports:
     def _ask(self, feedback: rtcp.RtcpPacket) -> None:
         self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), feedback]))
 
-    def _compounds(self, now: float) -> Iterator[bytes]:
-        sender_reports = list(self._sender_reports.compounds(self._slots.values(), now=now))
+    def _compounds(self, now: float) -> list[bytes]:
+        sender_reports = self._sender_reports.compounds(self._slots.values(), now=now)
         # An empty receiver report adds nothing to sender reports.
         if self._intake.sources or self._round_trip.owes_answer or not sender_reports:
             first = self._receiver_report(now)
             if len(first) > 2 or not sender_reports:
-                yield rtcp.serialize(first)
-        yield from sender_reports
+                return [rtcp.serialize(first), *sender_reports]
+        return sender_reports
 
     def _receiver_report(self, now: float) -> list[rtcp.RtcpPacket]:
         """What arrives here, what is asked for, and times for the round trip."""
@@ -253,21 +278,22 @@ class Reports:
     ) -> None:
         losses = []
         for block in blocks:
-            if block.ssrc not in by_ssrc:
+            slot = by_ssrc.get(block.ssrc)
+            if slot is None:
                 continue
-            slot = by_ssrc[block.ssrc]
+            path, source = slot.path, slot.source
             if slot.holes is None:
                 losses.append(block.fraction_lost / 256)
-            if slot.source is None:
+            if source is None:
                 pass
             elif slot.kind == "video":
-                never_sent = slot.never_sent - slot.source.fanout.late_packets
-                share = slot.path.reported(block, now=now, never_sent=never_sent)
+                never_sent = slot.never_sent - source.fanout.late_packets
+                share = path.reported(block, now=now, never_sent=never_sent)
                 if slot.holes is not None and share is not None:
                     losses.append(share)  # numbers that were left out are none
-            elif not slot.path.tells:
-                ours = slot.source.fanout.out_of_turn(WINDOW_PACKETS)
-                if slot.path.reported(block, now=now, never_sent=slot.never_sent, out_of_turn=ours) is not None:
+            elif not path.tells:
+                ours = source.fanout.out_of_turn(WINDOW_PACKETS)
+                if path.reported(block, now=now, never_sent=slot.never_sent, out_of_turn=ours) is not None:
                     self._protect(slot, now)
             if block.last_sender_report:
                 self._round_trip.answered(block.last_sender_report, block.delay_since_last_sender_report, now=now)
@@ -276,7 +302,7 @@ class Reports:
 
     def _nack(self, packet: rtcp.GenericNack, slot: Slot | None, now: float) -> None:
         self.counters.nacks_in += 1
-        leg = None if slot is None or slot.source is None else slot.source.fanout.leg(slot)
+        leg = None if slot is None else slot.leg
         if slot is None or slot.source is None or leg is None:
             return
         source = slot.source
@@ -349,11 +375,13 @@ class Reports:
         """Send the next reports at once: they tell of a change."""
         self.next = 0.0
 
+    def relax(self) -> None:
+        """The same while it is calm: what was done against loss is over, and there is nothing else to judge."""
+        if self._round_trip.tries > 1:
+            self._round_trip.judge(0.0)
+
     def judge(self, now: float) -> None:
         """Give each slot the redundancy that the path to this peer needs."""
-        if self.is_calm:
-            self._round_trip.judge(0.0)
-            return
         self._downlink.judge_copies(now=now)
         for slot in self._slots.values():
             if slot.kind == "video":
@@ -376,7 +404,7 @@ class Reports:
         source.repair_seconds = playout.uplink_seconds(source.loss, trip.assumed, answers=trip.tries)
 
     def _protect_video(self, slot: Slot, now: float) -> None:
-        if slot.source is None or slot.source.fanout.leg(slot) is None:
+        if slot.source is None or slot.leg is None:
             return
         copies = self._copies_of(slot)
         # NACKs tell nothing of the path here, since they do not wait for the second copy.
@@ -396,7 +424,7 @@ class Reports:
         return self._downlink.copies if slot.kind == "video" and self._downlink.knows else slot.copies
 
     def _protect(self, slot: Slot, now: float) -> None:
-        leg = None if slot.source is None else slot.source.fanout.leg(slot)
+        leg = slot.leg
         if slot.source is None or leg is None:
             return
         loss = slot.path.loss(leg.outgoing(slot.source.fanout.highest))

@@ -293,7 +293,7 @@ class Room:
                 elif slot.source not in encodings:
                     slot.listen_to(ordered(encodings)[0])
                     moved = True
-                if slot.source is not None and not slot.paused and slot.source.fanout.leg(slot) is None:
+                if slot.source is not None and not slot.paused and slot.leg is None:
                     slot.source.fanout.attach(slot)
                     self.look_after(slot.source)
                 if before != after:

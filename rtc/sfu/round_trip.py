@@ -20,6 +20,8 @@ MAX_ASKERS = 31
 class RoundTrip:
     """Who only sends or only receives has no reports to measure it by: both ends send their time (XR) and answer it."""
 
+    __slots__ = ("_asked", "_ssrc", "_wall_offset", "seconds", "tries")
+
     def __init__(self, ssrc: int, wall_offset: float) -> None:
         self.seconds: float | None = None
         """As measured here; None until then."""

@@ -212,10 +212,10 @@ def _show(one: View, option: Option, *, spare: int | None, now: float) -> None:
         coming = (each for each in reversed(one.ladder.options) if is_live(each.source, now=now))
         target = next((each for each in coming if each.layer.bitrate <= option.layer.bitrate), option)
         demand.need(target.source, now=now)
-    if slot.cut and slot.source is not None and slot.source.fanout.leg(slot) is None and is_live(slot.source, now=now):
+    if slot.cut and slot.source is not None and slot.leg is None and is_live(slot.source, now=now):
         demand.need(slot.source, now=now)
         return
-    if target is not option and slot.source is target.source and slot.source.fanout.leg(slot) is not None:
+    if target is not option and slot.source is target.source and slot.leg is not None:
         slot.source.fanout.aim(slot, target.level)
         slot.target = option.level
         slot.move_to(option.source)  # which begins with a key frame

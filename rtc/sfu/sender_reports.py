@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from rtc.wire import rtcp
 
@@ -15,36 +15,31 @@ SLOTS_A_COMPOUND = 12
 class SenderReports:
     """Writes them for one peer, by the thousand each second: so as bytes, with what never changes kept."""
 
+    __slots__ = ("_cname", "_names", "_wall_offset")
+
     def __init__(self, cname: str, wall_offset: float) -> None:
         self._cname = cname
         self._wall_offset = wall_offset
         self._names: dict[int, bytes] = {}
 
-    def compounds(self, slots: Iterable[Slot], *, now: float) -> Iterator[bytes]:
+    def compounds(self, slots: Iterable[Slot], *, now: float) -> list[bytes]:
         """Compound packets about those slots on which something is sent."""
+        compounds: list[bytes] = []
         reports: list[bytes] = []
         names: list[bytes] = []
+        ntp = rtcp.ntp_from_seconds(now + self._wall_offset)
         for slot in slots:
-            report = self._report(slot, now)
+            report = _report(slot, ntp, now)
             if report is None:
                 continue
             reports.append(report)
             names.append(self._name(slot.ssrc))
             if len(reports) == SLOTS_A_COMPOUND:
-                yield b"".join((*reports, *names))
+                compounds.append(b"".join((*reports, *names)))
                 reports, names = [], []
         if reports:
-            yield b"".join((*reports, *names))
-
-    def _report(self, slot: Slot, now: float) -> bytes | None:
-        timestamp = slot.timestamp_at(now)
-        if timestamp is None:
-            return None
-        packets, octets = slot.sent()
-        return rtcp.pack_sender_report(
-            slot.ssrc, rtcp.ntp_from_seconds(now + self._wall_offset),
-            timestamp, packets & 0xFFFFFFFF, octets & 0xFFFFFFFF,
-        )
+            compounds.append(b"".join((*reports, *names)))
+        return compounds
 
     def _name(self, ssrc: int) -> bytes:
         name = self._names.get(ssrc)
@@ -52,3 +47,16 @@ class SenderReports:
             # One chunk a packet: stock aiortc misreads a second one.
             name = self._names[ssrc] = rtcp.serialize([rtcp.SourceDescription(((ssrc, self._cname),))])
         return name
+
+
+def _report(slot: Slot, ntp: int, now: float) -> bytes | None:
+    source, leg = slot.source, slot.leg
+    if source is None or leg is None:
+        return None
+    timestamp = source.clock.timestamp_at(now)
+    if timestamp is None:
+        return None
+    packets, octets = source.fanout.sent(leg)
+    return rtcp.pack_sender_report(
+        slot.ssrc, ntp, leg.outgoing_timestamp(timestamp), packets & 0xFFFFFFFF, octets & 0xFFFFFFFF
+    )

@@ -97,6 +97,14 @@ class Slot:
     pair is ever used for two payloads, which would break the cipher (RFC 3711 9.1).
     """
 
+    __slots__ = (
+        "begun", "controller", "copies", "cut", "extensions", "fitted_at", "holes", "keyframe_budget", "kind",
+        "last_described", "last_sequence", "last_time", "last_timestamp", "mid", "next_request", "octets", "outlet",
+        "packets", "path", "paused", "payload_types", "playout", "playout_delay", "protection", "red_payload_type",
+        "resend_budget", "resent", "rtx_payload_types", "rtx_sequence", "rtx_ssrc", "shows_gaps", "source", "ssrc",
+        "target", "upcoming",
+    )
+
     def __init__(self, mid: str, kind: str, outlet: Outlet) -> None:
         self.mid = mid
         self.kind = kind
@@ -202,7 +210,7 @@ class Slot:
         """Another encoding of the same track: what comes now goes on until that one can start."""
         if source is self.upcoming:
             return
-        if self.source is None or self.source.fanout.leg(self) is None:
+        if self.leg is None:
             if source is not self.source:
                 self.listen_to(source)
             return
@@ -234,6 +242,11 @@ class Slot:
         )
 
     @property
+    def leg(self) -> Leg | None:
+        """What it receives now; None while nothing has started."""
+        return None if self.source is None else self.source.fanout.leg(self)
+
+    @property
     def takes_descriptors(self) -> bool:
         """Whether what it receives bears dependency descriptors where their publisher sends them, as far as it has RTX.
 
@@ -246,7 +259,7 @@ class Slot:
         """Whose key frame it waits for while it receives something less: another encoding, or a larger picture."""
         if self.upcoming is not None:
             return self.upcoming
-        leg = None if self.source is None else self.source.fanout.leg(self)
+        leg = self.leg
         if self.source is None or leg is None or leg.level.spatial >= leg.target.spatial:
             return None
         larger = any(leg.level.spatial < spatial <= leg.target.spatial for spatial, *_ in self.source.rates.layers)
@@ -272,21 +285,21 @@ class Slot:
 
     def sent(self) -> tuple[int, int]:
         """Packets and payload octets sent on this slot so far."""
-        leg = None if self.source is None else self.source.fanout.leg(self)
+        leg = self.leg
         if self.source is None or leg is None:
             return self.packets, self.octets
         return self.source.fanout.sent(leg)
 
     def timestamp_at(self, now: float) -> int | None:
         """The RTP timestamp of this moment on what it receives; None while that is nothing, or not known."""
-        leg = None if self.source is None else self.source.fanout.leg(self)
+        leg = self.leg
         timestamp = None if self.source is None or leg is None else self.source.clock.timestamp_at(now)
         return None if leg is None or timestamp is None else leg.outgoing_timestamp(timestamp)
 
     @property
     def never_sent(self) -> int:
         """Numbers used up without a packet, since the publisher's never arrived; counted from some point."""
-        leg = None if self.source is None else self.source.fanout.leg(self)
+        leg = self.leg
         if self.source is None or leg is None:
             return self.last_sequence - self.packets
         fanout = self.source.fanout

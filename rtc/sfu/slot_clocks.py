@@ -20,6 +20,8 @@ TOLERANCE_SECONDS = 0.005
 class SlotClocks:
     """Of one peer, while it receives video."""
 
+    __slots__ = ("_next_look", "_told")
+
     def __init__(self) -> None:
         self._told: dict[str, tuple[float, int]] = {}
         self._next_look = 0.0

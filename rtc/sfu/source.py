@@ -63,6 +63,13 @@ assert HISTORY_PACKETS > MAX_LATE  # noqa: S101  a duplicate must be found in th
 class Source:
     """What arrives on one m-line of a publisher, whatever SSRC it currently has; of simulcast, one encoding."""
 
+    __slots__ = (
+        "_allowance", "_description", "_former_ssrcs", "_frame_ticks", "_goes_on", "_measured", "_newest_timestamp",
+        "_numbering", "_restarts", "clock", "clock_rate", "copies", "duplicates", "fanout", "frames", "height",
+        "history", "keyframes", "kind", "last_time", "loss", "meter", "mid", "nack", "octets", "packets", "protection",
+        "rates", "reception", "recovered", "repair_seconds", "rid", "ssrc", "stalls_after", "strays", "unwanted",
+    )
+
     def __init__(
         self, kind: str, mid: str, clock: SenderClock, *, copies: bool,
         rid: str = "", cadence: KeyframeCadence | None = None,

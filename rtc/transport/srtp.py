@@ -40,13 +40,15 @@ _unprotect_rtcp = lib.srtp_unprotect_rtcp
 class SrtpSession:
     """One direction of a DTLS-SRTP association: made from a pylibsrtp Session, or `from_key` material."""
 
+    __slots__ = ("_buffer", "_length", "_session", "_view", "context")
+
     def __init__(self, session: Session) -> None:
         self._session = session  # owns the context: libsrtp frees it when the Session goes
         #: libsrtp's `srtp_t`; good only as long as this object lives.
         self.context: CData = session._srtp[0]
-        self._buffer: CData = ffi.new("unsigned char[]", _SCALAR_BUFFER)
-        self._view = memoryview(ffi.buffer(self._buffer))
-        self._length: CData = ffi.new("int *")
+        self._buffer: CData = None  # made when needed: who works on rows never does
+        self._view = memoryview(b"")
+        self._length: CData = None
 
     @classmethod
     def from_key(cls, profile: str, key_and_salt: bytes, *, inbound: bool) -> SrtpSession:
@@ -77,6 +79,12 @@ class SrtpSession:
         """An RTP packet as SRTP. Raises ValueError when it is too long, pylibsrtp.Error when it is no RTP."""
         return self._scalar(_protect, data, PROTECT_OVERHEAD)
 
+    def protect_rtcp_row(self, outbox: Outbox, row: int) -> bool:
+        """The compound RTCP packet in this row as SRTCP, in place; False when it cannot be."""
+        if outbox.length_view[row] > outbox.row_size - _RTCP_OVERHEAD:
+            return False
+        return _protect_rtcp(self.context, outbox.pointers[row], outbox.length_pointers[row]) == 0  # type: ignore[no-any-return]
+
     def protect_rtcp(self, data: bytes) -> bytes:
         """A compound RTCP packet as SRTCP. Raises as `protect` does."""
         return self._scalar(_protect_rtcp, data, _RTCP_OVERHEAD)
@@ -85,6 +93,10 @@ class SrtpSession:
         size = len(data)
         if size > _SCALAR_BUFFER - overhead:
             raise ValueError(f"a packet of {size} bytes is too long to protect")
+        if self._buffer is None:
+            self._buffer = ffi.new("unsigned char[]", _SCALAR_BUFFER)
+            self._view = memoryview(ffi.buffer(self._buffer))
+            self._length = ffi.new("int *")
         self._view[:size] = data
         self._length[0] = size
         status = function(self.context, self._buffer, self._length)

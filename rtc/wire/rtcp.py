@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from struct import Struct, error
 
+import msgspec
+
 from rtc.wire.errors import WireError
 from rtc.wire.feedback import (
     APPLICATION_FORMAT,
@@ -79,8 +81,7 @@ def middle32(ntp: int) -> int:
     return ntp >> 16 & 0xFFFFFFFF
 
 
-@dataclass(slots=True)
-class ReportBlock:
+class ReportBlock(msgspec.Struct, gc=False):
     """What a receiver reports of one source (RFC 3550 section 6.4.1).
 
     `fraction_lost` is in 1/256, `packets_lost` signed 24 bits, `highest_sequence` extended by its cycles,
@@ -96,8 +97,7 @@ class ReportBlock:
     delay_since_last_sender_report: int
 
 
-@dataclass(slots=True)
-class SenderReport:
+class SenderReport(msgspec.Struct):
     """SR: `ntp` is the 64-bit wall clock at `rtp_timestamp`; octets are of payload (RFC 3550, 6.4.1)."""
 
     ssrc: int
@@ -121,8 +121,7 @@ class SenderReport:
         return SR, len(self.reports), _SENDER_INFO.pack(*info) + _encode_blocks(self.reports)
 
 
-@dataclass(slots=True)
-class ReceiverReport:
+class ReceiverReport(msgspec.Struct):
     """RR: what `ssrc`, which sends nothing, received (RFC 3550 section 6.4.2)."""
 
     ssrc: int
