@@ -225,7 +225,8 @@ class Reports:
         for protection in protections:
             if protection != NONE:
                 interval, copies = LOSSY_INTERVAL_SECONDS, max(copies, protection.copies)
-        self.next = now + interval
+        due = self.next + interval  # of those that went early too, so that there are no more of them
+        self.next = due if due > now + interval / 2 else now + interval
         for compound in self._compounds(now):
             for _ in range(copies):
                 self._send(compound)
