@@ -8,6 +8,8 @@ from typing import Literal
 from aiortc import RTCDataChannel
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint
 
+from rtc.repair.copies import SPACING_SECONDS
+from rtc.repair.redundancy import Protection
 from rtc.transport.batch import Inbox
 from rtc.transport.dtls import SecureTransport
 from rtc.transport.ice import IceLite
@@ -89,8 +91,12 @@ class Link:
         self._port.register_ufrag(self.ice.local_ufrag, self._owner)
         self._port.unregister(self._owner, ufrags=set(before) - set(self.ice.local_ufrags))
 
-    def receive_stun(self, message: bytes, source: bytes, *, now: float) -> bool:
-        """Take a STUN message; False when it was refused."""
+    def receive_stun(self, message: bytes, source: bytes, *, now: float, answers: int = 1) -> bool:
+        """Take a STUN message, and answer it so many times; False when it was refused.
+
+        A browser that has heard nothing for 5 s throws away all it has to send until an answer comes, and what it
+        has thrown away it cannot send again: half of all lost on both ways, twice a minute for more than half a second.
+        """
         ufrags = self.ice.local_ufrags
         response = self.ice.receive(message, source, now=now)
         if response is None:
@@ -101,6 +107,9 @@ class Link:
         if source == self.ice.selected and self.outlet.destination >= 0:
             self._follow()
             self._port.send(response, self.outlet.destination)
+            if answers > 1:
+                repeated = Protection(copies=answers, spacing=SPACING_SECONDS)
+                self._port.sender.copy(self._port.outbox.count - 1, self.outlet, repeated, now=now)
         else:
             self._port.reply(response, source)
             self._follow()

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rtc.repair.nack import requests_a_round_trip
 from rtc.transport.batch import Inbox
 from rtc.wire.sdp import (
     Answer,
@@ -282,7 +283,8 @@ class Peer:
 
     def receive_stun(self, message: bytes, source: bytes, *, now: float) -> bool:
         """Take a STUN message (the port calls this)."""
-        return self._link is not None and self._link.receive_stun(message, source, now=now)
+        answers = requests_a_round_trip(self._reports.path_loss)
+        return self._link is not None and self._link.receive_stun(message, source, now=now, answers=answers)
 
     def receive_dtls(self, datagram: bytes) -> None:
         """Take a DTLS datagram (the port calls this)."""

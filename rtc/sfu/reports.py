@@ -81,7 +81,7 @@ class Reports:
 
     __slots__ = (
         "_allowance", "_begun", "_cname", "_downlink", "_drops", "_intake", "_look_after", "_round_trip", "_send",
-        "_sender", "_sender_reports", "_slots", "_told", "_uplink", "counters", "loss", "next", "ssrc",
+        "_sender", "_sender_reports", "_slots", "_told", "_uplink", "counters", "loss", "next", "path_loss", "ssrc",
     )
 
     def __init__(
@@ -95,6 +95,8 @@ class Reports:
         self.counters = FeedbackCounts()
         self.loss = 0.0
         """Worst share lost on the way to this peer in its last reports, 0 to 1."""
+        self.path_loss = 0.0
+        """Worst share lost on the way to this peer or from it, 0 to 1."""
         self._intake = intake
         self._uplink = uplink
         self._downlink = downlink
@@ -378,7 +380,8 @@ class Reports:
 
     def relax(self) -> None:
         """The same while it is calm: what was done against loss is over, and there is nothing else to judge."""
-        if self._round_trip.tries > 1:
+        if self.path_loss:
+            self.path_loss = 0.0
             self._round_trip.judge(0.0)
 
     def judge(self, now: float) -> None:
@@ -392,8 +395,11 @@ class Reports:
                 self._protect(slot, now)
         losses = [source.loss for source in self._intake.sources.values()]
         losses += [self._copies_of(slot).path_loss for slot in self._slots.values()]
+        loss = max([self.loss, *losses])
         # Our own client takes reports for what they are.
-        self._round_trip.judge(0.0 if self._intake.copies else max([self.loss, *losses]))
+        self._round_trip.judge(0.0 if self._intake.copies else loss)
+        heard = [source.protection.loss for source in self._intake.sources.values()]
+        self.path_loss = max([loss, *heard, *(slot.controller.loss for slot in self._slots.values())])
 
     def judge_uplink(self, source: Source, now: float) -> None:
         """Note how lossy the path of a source of video is, and how late its repairs are."""

@@ -25,6 +25,7 @@ FRAME_SECONDS = 1 / 30
 PACKET = 1100
 PACING = 2.5
 FEEDBACK_SECONDS = 0.05
+REMEMBERED_SECONDS = 0.5
 KEYFRAME_RATIO = 4
 
 
@@ -135,17 +136,21 @@ class Participant(Client):
         if not hasattr(self, "_numbers"):
             self._numbers, self._arrived, self._next, self._count = Unwrapper(), dict[int, float](), -1, 0
             self._tasks.append(asyncio.create_task(self._feed_back()))
-        self._arrived[self._numbers.unwrap(number)] = self.now
+        self._arrived.setdefault(self._numbers.unwrap(number), self.now)
 
     async def _feed_back(self) -> None:
+        """As libwebrtc does: whatever comes late has it tell of all since anew, as far as it remembers."""
+        spoken_of: set[int] = set()
         while True:
             await asyncio.sleep(FEEDBACK_SECONDS)
-            arrived, self._arrived = self._arrived, {}
-            if not arrived:
+            arrived = self._arrived = {n: at for n, at in self._arrived.items() if at > self.now - REMEMBERED_SECONDS}
+            new = arrived.keys() - spoken_of
+            spoken_of |= new
+            if not new:
                 continue
-            first = min(arrived) if self._next < 0 else min(self._next, *arrived)
+            first = min(new) if self._next < 0 else min(self._next, *new)
             last = max(arrived)
-            at = round(arrived[min(arrived)] / REFERENCE_TICK)
+            at = round(next(arrived[n] for n in range(first, last + 1) if n in arrived) / REFERENCE_TICK)
             received: list[tuple[int, int | None]] = []
             ticks = round(at * REFERENCE_TICK / DELTA_TICK)
             for number in range(first, last + 1):

@@ -6,7 +6,7 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from virtual_browser import Browser
+from virtual_browser import Browser, CheckingBrowser
 from virtual_room import Network, network, simulate
 from virtual_viewer import Viewer
 
@@ -64,5 +64,21 @@ def test_a_packet_that_nothing_brings_costs_a_key_frame_at_once_and_not_when_the
             await filming
             assert len(track.keyframes) == keyframes + 1
             assert max(gaps(viewer, begin, viewer.now)) <= 1.5
+
+    simulate(scenario)
+
+
+def test_browsers_hear_often_enough_that_they_are_heard_to_go_on_sending() -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            camera = CheckingBrowser(net, "camera", publish=("video",), audio_slots=0)
+            viewer = CheckingBrowser(net, "viewer", publish=(), audio_slots=0, video_slots=1)
+            for one in (camera, viewer):
+                await one.join()
+            net.shape(up=0.5, down=0.5)
+            await camera.film30(5, packets=1)  # what is lost is measured
+            before, seconds = camera.checks.silent + viewer.checks.silent, 600
+            await asyncio.sleep(seconds)  # only checks and reports: they are the same with pictures
+            assert camera.checks.silent + viewer.checks.silent - before <= 0.002 * 2 * seconds
 
     simulate(scenario)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
+from virtual_checks import Checks
 from virtual_client import Client
 from virtual_media import VP8, Heard, Track
 
@@ -133,3 +134,31 @@ class Browser(Client):
                 at = self.now
                 ntp = rtcp.ntp_from_seconds(1_700_000_000 + self.now)
                 self.send_rtcp([rtcp.ReceiverReport(self.ssrc), rtcp.ExtendedReport(self.ssrc, ntp)])
+
+
+class CheckingBrowser(Browser):
+    """Sends nothing while it does not hear that it is heard."""
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)
+        self.checks = Checks(self.net.rtt)
+
+    async def _check(self) -> None:
+        while True:
+            if self.checks.look(now=self.now):
+                self.checks.sent(self._send_check(), now=self.now)
+            await asyncio.sleep(self.checks.pause)
+
+    def _answered(self, transaction: bytes) -> None:
+        self.checks.answered(transaction, now=self.now)
+
+    def send_rtp(self, packet: RtpPacket) -> None:
+        if self.checks.writable:
+            super().send_rtp(packet)
+        for track in self.tracks:
+            if not self.checks.writable and track.ssrc == packet.ssrc:
+                track.history.pop(packet.sequence_number, None)  # nor does Chromium send it when it is asked to
+
+    def send_rtcp_bytes(self, compound: bytes) -> None:
+        if self.checks.writable:
+            super().send_rtcp_bytes(compound)

@@ -109,7 +109,9 @@ class Endpoint(asyncio.DatagramProtocol):
             self.send(self._tx.protect_rtcp(compound))
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if 20 <= data[0] <= 63:
+        if data[0] < 4:
+            self._answered(data[8 : stun.HEADER_LENGTH])
+        elif 20 <= data[0] <= 63:
             self._dtls.feed(data)
         elif data[0] >= 128 and self._rx is not None:
             inbox = self._inbox
@@ -132,17 +134,25 @@ class Endpoint(asyncio.DatagramProtocol):
     def _take_rtcp(self, compound: bytes) -> None:
         raise NotImplementedError
 
+    def _answered(self, transaction: bytes) -> None:
+        """A check of this id was."""
+
     async def _check(self) -> None:
         while True:
-            request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-            request.attributes["USERNAME"] = f"{self.value('ice-ufrag')}:{self.ufrag}"
-            request.attributes["PRIORITY"] = 1
-            request.attributes["ICE-CONTROLLING"] = 1
-            request.attributes["USE-CANDIDATE"] = None
-            request.add_message_integrity(self.value("ice-pwd").encode())
-            request.add_fingerprint()
-            self.send(bytes(request))
+            self._send_check()
             await asyncio.sleep(CHECK_SECONDS)
+
+    def _send_check(self) -> bytes:
+        """Returns its transaction id."""
+        request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+        request.attributes["USERNAME"] = f"{self.value('ice-ufrag')}:{self.ufrag}"
+        request.attributes["PRIORITY"] = 1
+        request.attributes["ICE-CONTROLLING"] = 1
+        request.attributes["USE-CANDIDATE"] = None
+        request.add_message_integrity(self.value("ice-pwd").encode())
+        request.add_fingerprint()
+        self.send(bytes(request))
+        return request.transaction_id
 
     def _dtls_changed(self, state: str) -> None:
         if state == "connected":
