@@ -141,10 +141,7 @@ class Group:
 
     def _headers_of(self, packet: Placed) -> npt.NDArray[np.uint8]:
         """Fixed headers of all legs, good until the next call."""
-        key = packet.first_byte, packet.marker, packet.is_red
-        headers = self._headers.get(key)
-        if headers is None:
-            headers = self._headers[key] = _Headers(self._pack(*key))
+        headers = self._kept(packet.first_byte, packet.marker, packet.is_red)
         np.add(self.sequence_deltas, np.uint16(packet.sequence & 0xFFFF), out=headers.scratch)
         headers.sequences[:] = headers.scratch
         headers.timestamps[:] = self.timestamp_deltas + np.uint32(packet.timestamp)
@@ -155,7 +152,7 @@ class Group:
         legs, count = len(self.legs), len(packets)
         first = packets[0]
         # In a place of their own, and numbers swapped before: into rows far apart numpy does neither quickly.
-        headers = self._pack(first.first_byte, 0, first.is_red).repeat(count, 0).reshape(legs, count, -1)
+        headers = self._kept(first.first_byte, 0, first.is_red).rows.repeat(count, 0).reshape(legs, count, -1)
         sequences = self.sequence_deltas[:, None] + np.array([one.sequence & 0xFFFF for one in packets], np.uint16)
         headers.view(np.uint16)[:, :, 1] = sequences.byteswap(inplace=True)
         timestamps = self.timestamp_deltas[:, None] + np.array([one.timestamp for one in packets], np.uint32)
@@ -169,13 +166,18 @@ class Group:
             rows[:, place, FIXED_HEADER_LENGTH : packet.size] = np.frombuffer(packet.block, np.uint8)
         rows[:, :, :FIXED_HEADER_LENGTH] = headers
 
-    def _pack(self, first_byte: int, marker: int, is_red: bool) -> npt.NDArray[np.uint8]:
-        """Fixed headers of all legs without numbers."""
-        packed = [
-            _HEADER.pack(first_byte, marker | (red if is_red else plain), 0, 0, ssrc)
-            for plain, red, *_, ssrc in self.fields
-        ]
-        return np.frombuffer(bytearray().join(packed), np.uint8).reshape(-1, FIXED_HEADER_LENGTH)
+    def _kept(self, first_byte: int, marker: int, is_red: bool) -> _Headers:
+        """Fixed headers of all legs, in which the numbers are those of some packet before."""
+        key = first_byte, marker, is_red
+        headers = self._headers.get(key)
+        if headers is None:
+            packed = [
+                _HEADER.pack(first_byte, marker | (red if is_red else plain), 0, 0, ssrc)
+                for plain, red, *_, ssrc in self.fields
+            ]
+            rows = np.frombuffer(bytearray().join(packed), np.uint8).reshape(-1, FIXED_HEADER_LENGTH)
+            headers = self._headers[key] = _Headers(rows)
+        return headers
 
     def depart(
         self, rows: Sequence[memoryview], legs: Sequence[Leg], sizes: Iterable[int], *, now: float
