@@ -59,7 +59,7 @@ class ReportedPath:
         if expected <= 0:
             return None
         share = min(max((block.packets_lost - lost - (never_sent - holes)) / expected, 0.0), 1.0)
-        self._reported = share if share > _chance(out_of_turn) else 0.0
+        self._reported = share if share and share > _chance(out_of_turn) else 0.0
         return self._reported
 
     def told(self, loss: float, burst: float, *, never_sent: float = 0.0) -> None:

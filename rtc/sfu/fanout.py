@@ -44,8 +44,8 @@ class Fanout:
 
     __slots__ = (
         "_codec", "_delivery", "_history", "_irregular", "_last_descriptor", "_last_time", "_last_timestamp",
-        "_latest_first", "_legs", "_stepping", "_thinnings", "clock", "highest", "last_key", "late_packets", "octets",
-        "packets", "waiting",
+        "_latest_first", "_legs", "_out_of_turn", "_stepping", "_thinnings", "clock", "highest", "last_key",
+        "late_packets", "octets", "packets", "waiting",
     )
 
     def __init__(self, clock: StreamClock, history: History[SourcePacket]) -> None:
@@ -67,6 +67,8 @@ class Fanout:
         self._history = history
         self._irregular = 0
         """Newest number that did not follow the one before it, or came late."""
+        self._out_of_turn: tuple[tuple[int, int, int], float] = (0, 0, 0), 0.0
+        """What was last looked at and found by the method of this name."""
         self._thinnings: dict[Level, Thinning] = {}
         self._stepping: list[Leg] = []
         self._last_descriptor: DependencyDescriptor | None = None
@@ -260,8 +262,13 @@ class Fanout:
         """Share of the last so many numbers that were forwarded late or never: to a listener they are lost, too."""
         if self._irregular <= self.highest - packets:
             return 0.0
-        numbers = range(self.highest - packets + 1, self.highest + 1)
-        return sum(number in self._delivery.late or number not in self._history for number in numbers) / packets
+        looked_at = self.highest, self.late_packets, packets
+        if self._out_of_turn[0] != looked_at:  # else another listener's report came since the last packet
+            late, history = self._delivery.late, self._history
+            numbers = range(self.highest - packets + 1, self.highest + 1)
+            share = sum(number in late or number not in history for number in numbers) / packets
+            self._out_of_turn = looked_at, share
+        return self._out_of_turn[1]
 
     def sent(self, leg: Leg) -> tuple[int, int]:
         """Packets and payload octets sent on a slot since its start, this leg included."""
