@@ -27,7 +27,10 @@ CLUMP_SHARE = 0.25
 """A link that took so long for one packet takes as long for the next. Where that follows within this share of the time
 it was a computer, and what was sent meanwhile waited for it, not in a queue."""
 
-LATE_SECONDS = 0.01
+NONE_SHARE = 0.5
+"""Where none has come within this share it was the last for now, and may as well have waited for the link."""
+
+LATE_SECONDS = 0.015
 """What is later than the shortest way by no more has not waited for anything."""
 
 MAX_LEAP_SECONDS = 5.0
@@ -43,10 +46,17 @@ MAX_NOISE_SECONDS = 0.05
 class _First(NamedTuple):
     """The first packet after nothing came for long."""
 
+    size: int
+    """Bytes."""
     since: float
     """When the last one before it arrived."""
     arrived: float
     delay: float
+
+    @property
+    def waited(self) -> float:
+        """For so long nothing came."""
+        return self.arrived - self.since
 
 
 class QueueDelay:
@@ -69,8 +79,8 @@ class QueueDelay:
         self.still = float("inf"), float("-inf")
         """From when to when a computer stood still, the last time."""
 
-    def packet(self, *, sent: float, arrived: float) -> None:
-        """A packet sent at `sent` of its sender's clock arrived at `arrived` of ours; seconds."""
+    def packet(self, size: int, *, sent: float, arrived: float) -> None:
+        """A packet of `size` bytes sent at `sent` of its sender's clock arrived at `arrived` of ours; seconds."""
         delay = arrived - sent
         if self._last is not None and abs(delay - self._last) > MAX_LEAP_SECONDS:
             self.reset()
@@ -78,9 +88,9 @@ class QueueDelay:
         stood_still = self._last is not None and arrived - before > STILL_SECONDS
         self._last = delay
         if self._first is not None:
-            self._judge_first(arrived)
+            self._judge_first(self._first, (arrived - self._first.arrived) * self._first.size / size)
         if stood_still and delay - self._shortest > LATE_SECONDS:
-            self._first = _First(before, arrived, delay)
+            self._first = _First(size, before, arrived, delay)
             return
         self._note(arrived, delay, tells=not self._waited_for_a_computer(arrived, delay))
 
@@ -88,20 +98,20 @@ class QueueDelay:
         """Whether it would have come while one stood still."""
         since, until = self.still
         late = delay - self._shortest
-        return late > LATE_SECONDS and since <= arrived - late <= until
+        return late > LATE_SECONDS and since - LATE_SECONDS <= arrived - late <= until
 
-    def _judge_first(self, now: float) -> None:
-        """See whether the link or a computer kept it waiting, since the next came now, or has not come until now."""
-        first = self._first
-        if first is None:
-            return
+    def _judge_first(self, first: _First, after: float) -> None:
+        """See whether the link or a computer kept it waiting: the next came so long after it, or has not come yet.
+
+        `after` is what it would be for a packet as large as the first.
+        """
         self._first = None
-        if now - first.arrived > CLUMP_SHARE * (first.arrived - first.since):
-            self._note(first.arrived, first.delay)
-            return
-        # It may stand still again before all has come that waited.
-        since = self.still[0] if self._waited_for_a_computer(first.arrived, first.delay) else first.since
-        self.still = since, first.arrived
+        waited = self._waited_for_a_computer(first.arrived, first.delay)
+        if after > CLUMP_SHARE * first.waited:
+            self._note(first.arrived, first.delay, tells=not waited)
+        else:
+            # It may stand still again before all has come that waited.
+            self.still = self.still[0] if waited else first.since, first.arrived
 
     def _note(self, arrived: float, delay: float, *, tells: bool = True) -> None:
         """A packet took so long; `tells` whether by a queue, else a queue is no longer than that at least."""
@@ -123,10 +133,8 @@ class QueueDelay:
 
     def seconds(self, *, now: float) -> float | None:
         """How long packets wait in a queue now, by the clock of arrivals; None while nothing tells."""
-        if self._first is not None and now - self._first.arrived > CLUMP_SHARE * (
-            self._first.arrived - self._first.since
-        ):
-            self._judge_first(now)
+        if self._first is not None and now - self._first.arrived > NONE_SHARE * self._first.waited:
+            self._judge_first(self._first, now - self._first.arrived)
         if not self._recent or now - self._recent[-1][0] > FRESH_SECONDS:
             return None
         least = self._recent[0][1]

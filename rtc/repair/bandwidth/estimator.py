@@ -109,7 +109,7 @@ class BandwidthEstimator:
 
     def arrived(self, size: int, *, sent: float, arrived: float) -> None:
         """A packet of `size` bytes arrived; the two times are of any two clocks."""
-        self.delay.packet(sent=sent, arrived=arrived)
+        self.delay.packet(size, sent=sent, arrived=arrived)
         self._rate.received(size, now=arrived)
         self.loss.delivered(size)
 
