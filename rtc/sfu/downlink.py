@@ -141,21 +141,17 @@ class Downlink:
         unknown, skipped, spoken_of = self.sent.unknown, self.sent.skipped, self.sent.spoken_of
         arrivals = self.sent.acknowledged(feedback, now=now)
         expected = lost = runs = 0
-        by_chance = chances = 0
         was_lost = False
         for arrival in arrivals:
             again = arrival.number <= spoken_of
-            expected += not again
-            if arrival.arrived is None:
-                lost += 1
-                runs += not was_lost
-            else:
-                lost -= again
+            follows, was_lost = was_lost, arrival.arrived is None
+            if arrival.arrived is not None:
                 self.estimator.arrived(arrival.size, sent=arrival.sent, arrived=arrival.arrived)
-            was_lost = arrival.arrived is None
             if not self.estimator.is_crowded(now=arrival.sent):
-                chances += not again
-                by_chance += 1 if was_lost else -again
+                # What a full queue dropped is told of long after, when it may be full no more.
+                expected += not again
+                lost += 1 if was_lost else -again
+                runs += was_lost and not follows
         if self.sent.skipped > skipped:
             # Feedback was lost, not what it spoke of.
             arrived = (self.sent.skipped - skipped) * (1 - self._after_copies.share)
@@ -164,8 +160,8 @@ class Downlink:
         self.update(now=now)
         self.estimator.counted(expected=expected, lost=lost, runs=runs, now=now)
         if not self.estimator.is_crowded(now=now):
-            # Copies would fill a full link all the more; of what a queue dropped it may be told long after.
-            self._after_copies.counted(expected=chances, lost=by_chance)
+            # Copies would fill a full link all the more.
+            self._after_copies.counted(expected=expected, lost=lost)
         return self.sent.unknown - unknown
 
     @property

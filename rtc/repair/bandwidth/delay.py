@@ -23,7 +23,7 @@ STILL_SECONDS = 0.04
 """Nothing came for longer than this, more than a frame, and what comes then is late: the link took so long for one
 packet, or a computer on the way stood still."""
 
-CLUMP_SHARE = 0.25
+CLUMP_SHARE = 0.1
 """A link that took so long for one packet takes as long for the next. Where that follows within this share of the time
 it was a computer, and what was sent meanwhile waited for it, not in a queue."""
 
@@ -139,6 +139,11 @@ class QueueDelay:
             return None
         least = self._recent[0][1]
         return least - min(least, min(self._steps, default=least))
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the newest packet waited, and it is not known yet for what."""
+        return self._first is not None
 
     def calm(self) -> None:
         """Nothing is congested: learn how much this path wavers by itself. To be called once a step."""

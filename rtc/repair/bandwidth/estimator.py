@@ -65,6 +65,9 @@ CAPACITY_BAND = 1.15
 SETTLE_SECONDS = 0.3
 """Between the end of congestion and the next rise."""
 
+UNDECIDED_SECONDS = 1.0
+"""A link that was full is thought to be so for this long when a packet waited of which it is not known for what."""
+
 STUCK_SECONDS = 5.0
 """A delay that stays this long although the sender has made way is a longer path, not a queue."""
 
@@ -149,6 +152,8 @@ class BandwidthEstimator:
         queue = self.delay.seconds(now=now) or 0.0
         arrives = self._rate.bitrate(now=now) > 0
         limit = self.queue_limit
+        if self.delay.undecided and self.is_crowded(now=now, within=UNDECIDED_SECONDS):
+            self._congested_at = now
         if queue <= limit / 2:
             self._clear_at = now
         self._excess = self._excess + (queue - limit) * elapsed if queue > limit else 0.0
@@ -157,7 +162,7 @@ class BandwidthEstimator:
             self.loss.abandon()
             self._back_off(queue, elapsed, now)
         elif (
-            not arrives or self._on_trial(now)
+            not arrives or self.delay.undecided or self._on_trial(now)
             or queue > limit / 2 or now - self._congested_at < SETTLE_SECONDS
         ):
             self.state = State.HOLD
