@@ -107,7 +107,7 @@ def _forwarder(
         if protect_rows(contexts, outbox, 0):
             raise RuntimeError("libsrtp refuses to protect")
         sender.send(outbox, addresses)
-        return count
+        return len(sessions) * frame  # named here, so that they live as long as this: they own the contexts
 
     return forward
 
