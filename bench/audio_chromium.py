@@ -1,10 +1,11 @@
 """Real Chromium through a lossy relay: how much of the speech has its NetEQ to conceal?
 
-    python -m bench.audio_chromium [--json]
+    python -m bench.audio_chromium [--camera] [--json]
 
 A page, or a bare WHIP publisher, speaks; the call page of another tab listens; `clarion serve` is between them, and
 between it and one or both of them a network that loses datagrams. Whoever is not to lose anything gets the
-server's own address. Losses begin when the call stands, and are independent of one another.
+server's own address. Losses begin when the call stands, and are independent of one another. With a camera the sound
+waits for the picture where that is late: what that costs is in the jitter buffer.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ class Figures:
         return self.concealed <= self.bar
 
 
-async def measure(browser: Browser, case: Case, *, rtt: float, seconds: float) -> Figures:
+async def measure(browser: Browser, case: Case, *, rtt: float, seconds: float, camera: bool) -> Figures:
     """Run one case with a server of its own."""
     async with service() as running, contextlib.AsyncExitStack() as stack:
         listener = await _open(stack, browser, running, direct=not case.listener_suffers)
@@ -152,9 +153,9 @@ async def measure(browser: Browser, case: Case, *, rtt: float, seconds: float) -
             await speaker.goto("/")
             await speaker.evaluate(WHIP, ["bench", CONNECT_MS])
         else:
-            await _enter(speaker, "Sofia", speaks=True)
+            await _enter(speaker, "Sofia", speaks=True, camera=camera)
             await speaker.evaluate(UNTIL, ["speaking", CONNECT_MS])
-        await _enter(listener, "Li", speaks=False)
+        await _enter(listener, "Li", speaks=False, camera=False)
         await listener.evaluate(UNTIL, ["hearing", CONNECT_MS])
         await asyncio.sleep(SETTLE_SECONDS)
         running.udp.up = LinkProfile(loss=case.up, delay=rtt / 2)
@@ -199,8 +200,8 @@ async def _open(stack: contextlib.AsyncExitStack, browser: Browser, running: Ser
     return page
 
 
-async def _enter(page: Page, name: str, *, speaks: bool) -> None:
-    stored = json.dumps(json.dumps({"name": name, "micOn": speaks, "cameraOn": False}))
+async def _enter(page: Page, name: str, *, speaks: bool, camera: bool) -> None:
+    stored = json.dumps(json.dumps({"name": name, "micOn": speaks, "cameraOn": camera}))
     await page.add_init_script(f"localStorage.setItem('clarion.preferences', {stored})")
     await page.goto("/r/bench")
     await page.fill("#name", name)
@@ -237,7 +238,7 @@ async def _chromium(speech: Path) -> AsyncIterator[Browser]:
             await browser.close()
 
 
-async def run(cases: list[Case], *, rtt: float, seconds: float) -> list[Figures]:
+async def run(cases: list[Case], *, rtt: float, seconds: float, camera: bool) -> list[Figures]:
     """Run the cases one after the other, printing each. Raises NoSpeechError."""
     figures = []
     with tempfile.TemporaryDirectory() as folder:
@@ -246,7 +247,7 @@ async def run(cases: list[Case], *, rtt: float, seconds: float) -> list[Figures]
         async with _chromium(speech) as browser:
             print(HEADING)
             for case in cases:
-                one = await measure(browser, case, rtt=rtt, seconds=seconds)
+                one = await measure(browser, case, rtt=rtt, seconds=seconds, camera=camera)
                 figures.append(one)
                 print(
                     f"{one.name:32}{one.concealed:10.2%}{one.bar:7.1%}{one.buffer_ms:6.0f} ms{one.late:8.0%}"
@@ -268,6 +269,7 @@ def main(
     only: Annotated[str, typer.Option(help="Run the cases that have this in their name.")] = "",
     rtt: Annotated[float, typer.Option(help="Seconds, to and fro, on the lossy network.")] = 0.04,
     seconds: Annotated[float, typer.Option(help="Measured in each case.")] = 30.0,
+    camera: Annotated[bool, typer.Option("--camera", help="The page that speaks is seen, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="End with a line of JSON.")] = False,
 ) -> None:
     """Print how much a real Chromium conceals; exit with 1 when a bar is missed."""
@@ -275,7 +277,7 @@ def main(
     if not cases:
         raise typer.BadParameter(f"no case has {only!r} in its name")
     try:
-        figures = asyncio.run(run(cases, rtt=rtt, seconds=seconds))
+        figures = asyncio.run(run(cases, rtt=rtt, seconds=seconds, camera=camera))
     except NoSpeechError as error:
         raise SystemExit(str(error)) from None
     overhead = overhead_of(figures)
