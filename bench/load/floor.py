@@ -75,8 +75,8 @@ def measure(ports: Sequence[int]) -> dict[str, float]:
         found[f"sendmmsg {kind}"] = _microseconds(sendmmsg)
         found[f"gso {kind}"] = _microseconds(gso)
     for name, profile in PROFILES.items():
-        audio, few = (_forwarder(profile, some, 1, SIZES["audio"]) for some in (rows, rows[:FEW]))
-        video = _forwarder(profile, rows[:VIEWERS], FRAME, SIZES["video"])
+        audio, few = (forwarder(profile, some, 1, SIZES["audio"]) for some in (rows, rows[:FEW]))
+        video = forwarder(profile, rows[:VIEWERS], FRAME, SIZES["video"])
         for title, forward, seconds in (
             (f"{name} + sendmmsg audio", audio, ROUND_SECONDS),
             (f"{name} + sendmmsg audio to {FEW}", few, ROUND_SECONDS),
@@ -86,7 +86,7 @@ def measure(ports: Sequence[int]) -> dict[str, float]:
     return found
 
 
-def _forwarder(
+def forwarder(
     profile: str, rows: Sequence[int], frame: int, size: int
 ) -> Callable[[UdpSocket, AddressTable], int]:
     """A server that does nothing but protect and send what is ready: so many packets to each, as often as they come."""
