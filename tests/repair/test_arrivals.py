@@ -31,6 +31,21 @@ def test_the_lost_are_told_as_lost_and_taken_back_when_they_come_late() -> None:
     assert told(arrivals.feedback(1, 2)) == {4: True}
 
 
+def test_what_was_told_is_told_again_with_what_came_late_since_nobody_may_have_heard_of_it() -> None:
+    arrivals = ArrivalFeedback()
+    for number, moment in ((1, 10.0), (3, 10.02), (4, 10.03)):
+        arrivals.received(number, now=moment)
+    assert told(arrivals.feedback(1, 2)) == {1: True, 2: False, 3: True, 4: True}
+    arrivals.received(2, now=10.04)
+    arrivals.received(6, now=10.05)
+    assert told(arrivals.feedback(1, 2)) == {2: True, 3: True, 4: True, 5: False, 6: True}
+    arrivals.received(7, now=11)
+    arrivals.feedback(1, 2)
+    arrivals.received(5, now=11.01)
+    arrivals.received(8, now=11.02)
+    assert told(arrivals.feedback(1, 2)) == {5: True, 6: False, 7: True, 8: True}, "that long ago it is forgotten"
+
+
 @given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.floats(-1e6, 1e6), st.booleans()), min_size=1, max_size=60))
 def test_whatever_numbers_and_times_come_the_feedback_can_be_written(packets: list[tuple[int, float, bool]]) -> None:
     arrivals = ArrivalFeedback()

@@ -7,16 +7,21 @@ from rtc.wire.twcc import DELTA_TICK, REFERENCE_TICK, TransportFeedback
 
 from .mask import MAX_DELTA, MAX_PENDING, TICKS, signed24
 
+REMEMBERED_SECONDS = 0.5
+"""What arrived is told again with what came late for so long: libwebrtc does the same."""
+
 
 class ArrivalFeedback:
-    """Notes the packets of one transport and tells their sender, each number once; see `MaskedFeedback` for the other.
+    """Notes the packets of one transport and tells their sender of each number; see `MaskedFeedback` for the other.
 
-    A packet that comes after it was said to be lost is told as well: its sender takes the loss back.
+    A packet that comes after it was said to be lost is told as well, and with it all after it that are remembered: what
+    told of those may be lost, and would their sender now hear nothing of them, it would take them for lost.
     """
 
     def __init__(self) -> None:
         self._sequences = Unwrapper()
         self._arrived: dict[int, float] = {}
+        self._untold: list[int] = []
         self._next: int | None = None
         self._count = 0
 
@@ -25,14 +30,17 @@ class ArrivalFeedback:
         number = self._sequences.unwrap(sequence_number)
         if self._next is None or abs(number - self._next) > MAX_PENDING:
             self._arrived.clear()
+            self._untold.clear()
             self._next = number
-        self._arrived.setdefault(number, now)
+        if number not in self._arrived:
+            self._arrived[number] = now
+            self._untold.append(number)
 
     def feedback(self, sender_ssrc: int, media_ssrc: int) -> TransportFeedback | None:
         """All up to the newest packet that has not been spoken of; None when nothing came."""
-        if not self._arrived or self._next is None:
+        if not self._untold or self._next is None:
             return None
-        first, last = min(self._next, *self._arrived), max(self._arrived)
+        first, last = min(self._next, *self._untold), max(self._untold)
         moments = [self._arrived.get(number) for number in range(first, last + 1)]
         reference = int(next(moment for moment in moments if moment is not None) / REFERENCE_TICK)
         at = reference * TICKS
@@ -44,7 +52,12 @@ class ArrivalFeedback:
                 at += delta
             received.append((number & 0xFFFF, delta))
         self._next = max(self._next, last + 1)
-        self._arrived.clear()
+        forgotten = self._arrived[self._untold[-1]] - REMEMBERED_SECONDS
+        self._untold.clear()
+        self._arrived = {
+            number: moment for number, moment in self._arrived.items()
+            if moment > forgotten and self._next - number <= MAX_PENDING
+        }
         feedback = TransportFeedback(
             sender_ssrc, media_ssrc, first & 0xFFFF, signed24(reference), self._count, received
         )
