@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rtc.bucket import TokenBucket
+from rtc.repair.bandwidth.loss import AWAY_PACKETS
 from rtc.repair.clock import SenderClock, StreamClock
 from rtc.repair.history import History
 from rtc.repair.keyframes import KeyframeCadence, KeyframeRequester
@@ -32,6 +33,10 @@ AUDIO_NACK_SECONDS = 0.4
 
 VIDEO_NACK_SECONDS = 1.0
 """A frame that comes later was given up for a key frame."""
+
+AWAY_SECONDS = 0.5
+"""After so long without a packet, and with much lost meanwhile, a key frame is sooner there than all that is missing:
+browsers do not even send again what they could not send."""
 
 LIVE_SECONDS = 1.0
 """A source that has sent nothing for this long is not asked for key frames, and may take up a former SSRC."""
@@ -163,6 +168,8 @@ class Source:
             return []
         newest = number == self._numbering.highest
         repaired = self.nack.received(number, now=now)
+        if self.kind == "video" and number - before > AWAY_PACKETS and now - self.last_time >= AWAY_SECONDS:
+            self.keyframes.want()
         if self.reception is not None:
             self.reception.received(header.sequence_number, header.timestamp, now=now, repaired=repaired)
         self.last_time = now

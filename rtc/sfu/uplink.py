@@ -41,6 +41,9 @@ SEND_TIME_TICK = 1 / (1 << 18)
 UPDATE_SECONDS = 0.04
 """Least time between two judgements and messages of transport-wide feedback; peers are looked after every 50 ms."""
 
+SILENT_SECONDS = 0.2
+"""Seconds without any packet of video after which what is missing was not lost to a full link."""
+
 TRANSPORT = -1
 """Stands for all SSRCs where packets have transport-wide numbers."""
 
@@ -62,6 +65,7 @@ class Uplink:
         self._audio = RateMeter(window=AUDIO_SECONDS)
         self._send_times = Unwrapper(bits=24)
         self._shortest: float | None = None
+        self._video_at = float("-inf")
         self._gaps: dict[int, GapCounter] = {}
         self._next = 0.0
         self.told = 0
@@ -87,6 +91,8 @@ class Uplink:
         `send_time` is abs-send-time in its 24 bits, `transport_sequence` the transport-wide number; None without.
         """
         moment = now
+        silent = now - self._video_at >= SILENT_SECONDS
+        self._video_at = now
         if send_time is None:
             self.estimator.delivered(size + OVERHEAD_BYTES, now=now)
         else:
@@ -97,9 +103,9 @@ class Uplink:
             moment = sent + self._shortest
         if transport_sequence is not None:
             self._mask.received(transport_sequence, moment=moment)
-            self._count(TRANSPORT, transport_sequence)
+            self._count(TRANSPORT, transport_sequence, after_silence=silent)
         else:
-            self._count(ssrc, sequence_number)
+            self._count(ssrc, sequence_number, after_silence=silent)
 
     def due(self, ssrc: int, sources: Sequence[Source], *, now: float) -> list[rtcp.RtcpPacket]:
         """What to tell the publisher of these sources of video now; `ssrc` is ours."""
@@ -121,10 +127,10 @@ class Uplink:
             told.append(rtcp.ReceiverEstimate(ssrc, bitrate, ssrcs))
         return told
 
-    def _count(self, key: int, number: int) -> None:
+    def _count(self, key: int, number: int, *, after_silence: bool) -> None:
         gaps = self._gaps.get(key)
         if gaps is None:
             if len(self._gaps) >= MAX_STREAMS:
                 del self._gaps[next(iter(self._gaps))]
             gaps = self._gaps[key] = GapCounter()
-        gaps.received(number)
+        gaps.received(number, after_silence=after_silence)

@@ -10,7 +10,7 @@ import pytest
 from bench.narrow_path import Flow, simulate_path
 from rtc.netem import LinkProfile
 from rtc.repair.bandwidth.estimator import BandwidthEstimator
-from rtc.repair.bandwidth.loss import ChanceLoss, Trial
+from rtc.repair.bandwidth.loss import AWAY_PACKETS, ChanceLoss, GapCounter, Trial
 
 
 def flow(*, begin: float = 0.0) -> Flow:
@@ -186,3 +186,25 @@ def test_a_trial_in_which_next_to_nothing_is_sent_ends() -> None:
         loss.counted(expected=step % 20 == 0, lost=0, runs=0, now=step / 10)
         states.add(loss.advance(now=step / 10))
     assert Trial.FULL not in states and loss.trial is Trial.NONE
+
+
+@pytest.mark.parametrize(
+    ("missing", "after_silence", "counted"),
+    [
+        (0, False, (1, 0, 0)),
+        (3, False, (4, 3, 1)),
+        (3, True, (4, 3, 1)),  # of a slow stream each packet comes after a silence
+        (100, False, (101, 100, 1)),
+        (AWAY_PACKETS - 1, True, (AWAY_PACKETS, AWAY_PACKETS - 1, 1)),
+        (AWAY_PACKETS, True, (1, 0, 0)),
+        (100, True, (1, 0, 0)),
+    ],
+)
+def test_what_is_missing_of_a_silence_was_lost_to_no_full_link(
+    missing: int, after_silence: bool, counted: tuple[int, int, int]
+) -> None:
+    gaps = GapCounter()
+    gaps.received(65530)
+    gaps.take()
+    gaps.received(65531 + missing & 0xFFFF, after_silence=after_silence)
+    assert gaps.take() == counted

@@ -7,8 +7,11 @@ from itertools import pairwise
 
 import pytest
 from virtual_browser import Browser, CheckingBrowser
+from virtual_camera import Camera
 from virtual_room import Network, network, simulate
 from virtual_viewer import Viewer
+
+from rtc.netem import LinkProfile
 
 PACKETS = 7
 """In each frame: 1.7 Mbit/s."""
@@ -82,3 +85,34 @@ def test_browsers_hear_often_enough_that_they_are_heard_to_go_on_sending() -> No
             assert camera.checks.silent + viewer.checks.silent - before <= 0.002 * 2 * seconds
 
     simulate(scenario)
+
+
+@pytest.mark.parametrize(("loss", "seed"), [(0.0, 1), (0.5, 1), (0.5, 3)])
+def test_a_camera_that_sent_nothing_for_a_moment_keeps_its_rate_and_is_seen_again_at_once(
+    loss: float, seed: int
+) -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            camera = Camera(net, "camera", publish=("video",), audio_slots=0, rids=("q", "h", "f"))
+            viewer = Viewer(net, "viewer", publish=(), audio_slots=0, video_slots=1)
+            for one in (camera, viewer):
+                await one.join()
+            filming = asyncio.create_task(camera.film_encodings(30))
+            await asyncio.sleep(5)
+            net.shape(up=loss, down=loss)
+            await asyncio.sleep(12)
+            begin, rate = viewer.now, camera.remb
+            kept = [dict(track.history) for track in camera.tracks]
+            link = camera.way(up=True)
+            link.profile = LinkProfile(loss=1, delay=net.rtt / 2)
+            await asyncio.sleep(0.65)
+            for track, history in zip(camera.tracks, kept, strict=True):
+                track.history = history  # what it could not send it does not have either when it is asked for it
+            link.profile = LinkProfile(loss=loss, delay=net.rtt / 2)
+            for _ in range(6):
+                await asyncio.sleep(1)
+                assert camera.remb >= 0.8 * rate
+            assert sum(gap for gap in gaps(viewer, begin, viewer.now) if gap > 0.15) <= 1.2
+            filming.cancel()
+
+    simulate(scenario, seed=seed)

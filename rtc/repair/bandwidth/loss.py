@@ -67,6 +67,9 @@ MAX_CHANCE = 0.85
 MAX_GAP = 1000
 """Numbers that may be missing at once; after a longer jump the count goes on anew."""
 
+AWAY_PACKETS = 8
+"""By chance, or for bursts, hardly ever so many are lost in a row."""
+
 
 class GapCounter:
     """Counts what is missing in one run of 16-bit numbers."""
@@ -75,8 +78,12 @@ class GapCounter:
         self._highest: int | None = None
         self._expected = self._lost = self._runs = 0
 
-    def received(self, number: int) -> None:
-        """The packet with this number came."""
+    def received(self, number: int, *, after_silence: bool = False) -> None:
+        """The packet with this number came; `after_silence` when nothing at all had come for long before it.
+
+        Where many are missing of such a silence they are not counted: a link delivers most of all when it is full, so
+        it was away, or who sends was.
+        """
         gap = ((number - self._highest + 0x8000) & 0xFFFF) - 0x8000 if self._highest is not None else 1
         if abs(gap) > MAX_GAP:
             gap = 1
@@ -84,6 +91,8 @@ class GapCounter:
             self._lost -= 1
             return
         self._highest = number
+        if after_silence and gap > AWAY_PACKETS:
+            gap = 1
         self._expected += gap
         self._lost += gap - 1
         self._runs += gap > 1
