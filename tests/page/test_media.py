@@ -70,10 +70,15 @@ def test_what_stands_in_for_all_sizes_may_take_what_all_would(
             const total = (...args) => layersOf({width, height}, ...args).filter(({active}) => active)
                 .reduce((sum, {maxBitrate}) => sum + maxBitrate, 0);
             const sets = [new Set(all), ...all.map((rid) => new Set([rid]))];
-            return sets.map((rids) => [total(rids), total(rids, 1, true)]);
+            const largest = new Set(all.slice(-1));
+            const one = [total(largest), ...all.map((rid) => total(new Set([rid]), 1, true, largest))];
+            return [...sets.map((rids) => [total(rids), total(rids, 1, true)]), one];
         }""",
         [width, height, rids],
     )
+    # Where the largest alone was of use, that is what it all may take before and after.
+    one = found.pop()
+    assert one == [one[0]] * (len(rids) + 1)
     every = found[0][0]
     assert [instead for _, instead in found[1:]] == [every] * len(rids)
     assert sum(alone for alone, _ in found[1:]) == every

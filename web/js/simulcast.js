@@ -48,17 +48,20 @@ function bitrateOf(lines) {
  * @param {number} room  which share of that rate they may take, beside what is sent again
  * @param {boolean} instead  whether what is of use stands in for all, and may take as much: a browser that is to send
  *   more than before probes its path, and when that is narrow takes what it finds for the most it carries
+ * @param {ReadonlySet<string> | null} full  what it stands in for; null: all
  * @returns {{rid: string, active: boolean, scaleResolutionDownBy: number, maxBitrate: number}[]}
  */
-export function layersOf({ width = 0, height = 0 }, wanted, room = 1, instead = false) {
+export function layersOf({ width = 0, height = 0 }, wanted, room = 1, instead = false, full = null) {
   const pixels = width * height;
   const count = pixels >= PIXELS_FOR_THREE ? 3 : pixels >= PIXELS_FOR_TWO ? 2 : 1;
   const lines = Math.min(width, height) || 720;
   const scales = RIDS.map((_, place) => (place < count ? 2 ** (count - 1 - place) : 1));
-  const all = scales.slice(0, count).reduce((sum, scale) => sum + bitrateOf(lines / scale), 0);
+  const all = scales.slice(0, count).filter((_, place) => full === null || full.has(RIDS[place]))
+    .reduce((sum, scale) => sum + bitrateOf(lines / scale), 0);
   return RIDS.map((rid, place) => {
     const active = place < count && (wanted === null || wanted.has(rid));
-    const most = instead ? all : bitrateOf(lines / scales[place]);
+    const own = bitrateOf(lines / scales[place]);
+    const most = instead ? Math.max(own, all) : own;
     return { rid, active, scaleResolutionDownBy: scales[place], maxBitrate: room * most };
   });
 }
@@ -103,6 +106,7 @@ export class RepairRoom {
 export class Simulcast {
   /** @type {Set<string> | null} */ #wanted = null;
   #instead = false;
+  /** What was sent when there was room for it. @type {Set<string> | null} */ #full = null;
   /** @type {Set<string> | null} */ #wantedOfScreen = null;
   /** @type {Promise<unknown>} */ #fitting = Promise.resolve();
   #room = new RepairRoom();
@@ -184,7 +188,7 @@ export class Simulcast {
 
   /** A new session: nobody has said what is of use. */
   forget() {
-    [this.#wanted, this.#instead, this.#wantedOfScreen] = [null, false, null];
+    [this.#wanted, this.#instead, this.#full, this.#wantedOfScreen] = [null, false, null, null];
     this.#codecs = [];
   }
 
@@ -196,6 +200,7 @@ export class Simulcast {
    */
   ask(rids, instead, sender) {
     [this.#wanted, this.#instead] = [new Set(rids), instead];
+    if (!instead && rids.length > 0) this.#full = this.#wanted;
     if (sender?.track) void this.fit(sender, sender.track);
   }
 
@@ -221,7 +226,7 @@ export class Simulcast {
 
   /** @param {MediaStreamTrack} track @returns {number} bits per second of the pictures that are of use */
   #base(track) {
-    const layers = layersOf(track.getSettings(), this.#wanted, 1, this.#instead).filter(({ active }) => active);
+    const layers = layersOf(track.getSettings(), this.#wanted, 1, this.#instead, this.#full).filter(({ active }) => active);
     return layers.reduce((sum, { maxBitrate }) => sum + maxBitrate, 0) || 1;
   }
 
@@ -233,7 +238,7 @@ export class Simulcast {
   fit(sender, track) {
     this.#fitting = this.#fitting.then(async () => {
       const parameters = sender.getParameters();
-      const layers = layersOf(track.getSettings(), this.#wanted, this.#room.factor, this.#instead);
+      const layers = layersOf(track.getSettings(), this.#wanted, this.#room.factor, this.#instead, this.#full);
       let changed = false;
       for (const [place, encoding] of parameters.encodings.entries()) {
         const { rid: _, ...wish } = layers[place];
