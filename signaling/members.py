@@ -50,6 +50,10 @@ def _nothing() -> None:
     """There is no session."""
 
 
+def _stay_away(reason: CloseReason) -> None:
+    """There is none any more."""
+
+
 class Member:
     """Somebody in a room: a participant, or a hidden viewer. Receives the events of its SFU peer."""
 
@@ -361,6 +365,7 @@ class Member:
     def stop(self) -> None:
         """The member has left: no event comes any more."""
         self.left = True
-        self.emit = discard
+        # They lead to the session, which leads back here and would be kept until a garbage collection.
+        self.emit, self.dismiss, self.granted = discard, _stay_away, _nothing
         if self._speakers_timer:
             self._speakers_timer.cancel()

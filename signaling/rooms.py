@@ -357,6 +357,7 @@ class Directory:
         if self.rooms.get(room.name) is not room:
             return
         del self.rooms[room.name]
+        room.lobby.close()
         self._node.close_room(room.media)
         charter = room.policy.charter
         if charter.meeting and not self._closed:

@@ -79,6 +79,9 @@ async def handle(request: web.Request) -> web.StreamResponse:
         await connection.run()
     finally:
         heartbeat.forget(connection)
+        if (error := socket.exception()) is not None:
+            # The frames that it went through lead back to the socket, which keeps it: without them all goes at once.
+            error.__traceback__ = error.__context__ = None
     return socket
 
 
@@ -155,6 +158,7 @@ class Connection:
                 if self._reason is None:
                     writer.cancel()
                 await asyncio.wait([writer])
+                self._writer = None  # one that was cancelled before it began has not said so itself
 
     # --- called by the heartbeat --------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rtc.repair.nack import requests_a_round_trip
@@ -97,7 +97,7 @@ class Peer:
         self.codecs_told: tuple[str, ...] = ()
         """What it was last told of those that everybody can decode."""
         self.downlink = Downlink()
-        self._outlet = self._new_outlet()
+        self._outlet = Outlet(downlink=self.downlink, hurry=self._hurry, discard=self._port.sender.discard)
         self._link: Link | None = None
         self._past = MediaCounts()
         self._next_judgement = 0.0
@@ -397,6 +397,10 @@ class Peer:
         self._port.unregister(self, ssrcs=self._intake.ssrcs)
         if self._link is not None:
             await self._link.close()
+        # What leads back here would keep all of it until a garbage collection, which comes late and stops media.
+        self._link = None
+        self._outlet = Outlet()
+        self._reports.end()
 
     def _own(self, publication_id: str) -> Publication:
         publication = self._room.publications[publication_id]
@@ -412,7 +416,7 @@ class Peer:
             if old.state == "failed" and not old.negotiated_srtp:
                 self._gcm_only = False
             self._port.retire(old)
-            self._outlet = self._new_outlet()
+            self._outlet = Outlet(downlink=self.downlink, hurry=self._hurry, discard=self._port.sender.discard)
         active = answer_setup(offer) == "active"
         self._link = Link(
             self._port, self, self._outlet, active=active, gcm_only=active and self._gcm_only,
@@ -421,13 +425,6 @@ class Peer:
         )
         self._hurry()
         return self._link
-
-    def _new_outlet(self) -> Outlet:
-        def discard(ssrcs: Collection[int]) -> None:
-            self._port.sender.discard(outlet, ssrcs)
-
-        outlet = Outlet(downlink=self.downlink, hurry=self._hurry, discard=discard)
-        return outlet
 
     def _agree(self, offer: Offer, refused: frozenset[str], *, one_stream: bool) -> tuple[AnsweredMedia, ...]:
         # A WHIP or WHEP session goes one way for life; what others may do can change without a new offer.

@@ -12,6 +12,7 @@ from aiortc.rtcdtlstransport import RTCCertificate
 from rtc.transport.addresses import AddressTable
 from rtc.transport.batch import Inbox, Outbox
 from rtc.transport.ice import peek_username
+from rtc.transport.records import HANDSHAKE
 from rtc.transport.srtp import SrtpSession
 from rtc.wire.sdp import Candidate
 
@@ -212,10 +213,12 @@ class Port:
             self._receive_stun(datagram, source, now)
         elif 20 <= first <= 63:
             peer = self._by_address.get(source)
-            if peer is None:
-                self._hold(datagram, source, now)
-            else:
+            if peer is not None:
                 peer.receive_dtls(datagram)
+            elif first == HANDSHAKE:
+                self._hold(datagram, source, now)
+            else:  # mostly the goodbye of somebody whom signalling has taken out already
+                self.drops["dtls-unknown-address"] += 1
         else:
             self.drops["unknown-protocol"] += 1
 

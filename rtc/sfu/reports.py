@@ -115,6 +115,10 @@ class Reports:
         self._told = b""
         """What the publisher was last told of its path."""
 
+    def end(self) -> None:
+        """Send nothing any more."""
+        self._send = _discard
+
     @property
     def rtt(self) -> float | None:
         """Round trip to the peer in seconds, None until measured."""
@@ -462,3 +466,7 @@ class Reports:
 def _is_clean(slot: Slot) -> bool:
     """Whether nothing of this slot was lost lately, so that nothing changes until a report says otherwise."""
     return slot.path.is_clean and slot.controller.is_clean
+
+
+def _discard(compound: bytes) -> None:
+    """The peer has left."""

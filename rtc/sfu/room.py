@@ -66,6 +66,13 @@ class PeerEvents(Protocol):
         """Others speak now: peer id and level in dBov, loudest first."""
 
 
+class _Nobody(PeerEvents):
+    """The owner of a peer that has left: the one that it had would be kept by it, and it by that one."""
+
+
+NOBODY = _Nobody()  # type: ignore[abstract]  # to do nothing is what it is for
+
+
 class Room:
     """Peers that hear and see each other; made by the node."""
 
@@ -145,6 +152,7 @@ class Room:
         """Take a peer and all that it publishes out of the room."""
         if self.peers.pop(peer.id, None) is None:
             return
+        peer.events = NOBODY
         self.agenda.remove(peer)
         if self.withdraw(peer):
             self.assign_all()

@@ -81,8 +81,8 @@ class Outlet:
     """Packets that leave later: what comes after them must not overtake them."""
     hurry: Callable[[], None] = field(default=lambda: None)
     """Lets its peer be looked after at once."""
-    discard: Callable[[Collection[int]], None] = field(default=lambda ssrcs: None)
-    """Takes back what waits to be sent of these SSRCs."""
+    discard: Callable[[Outlet, Collection[int]], None] = field(default=lambda outlet, ssrcs: None)
+    """Takes back what waits to be sent here of these SSRCs."""
 
     @property
     def open(self) -> bool:
@@ -226,7 +226,7 @@ class Slot:
         holes = self.holes
         if holes is not None and holes.given_up:
             # What waits to be sent a second time would take the buffer of the receiver back to where it was.
-            self.outlet.discard((self.ssrc, self.rtx_ssrc))
+            self.outlet.discard(self.outlet, (self.ssrc, self.rtx_ssrc))
             first += LEAP
             holes.leapt(first, now=now)
         return first
@@ -269,7 +269,7 @@ class Slot:
         """Another encoding of the same track instead of what comes now, of which nothing more is sent at all."""
         self.listen_to(source)
         self.cut = True
-        self.outlet.discard((self.ssrc, self.rtx_ssrc))
+        self.outlet.discard(self.outlet, (self.ssrc, self.rtx_ssrc))
 
     def start_on(self, fanout: Fanout) -> None:
         """What it has waited for starts (the fan-out calls this): what it has received until now ends."""

@@ -47,8 +47,9 @@ class DatagramPipe:
         self._wake.set()
 
     def close(self) -> None:
-        """End `_recv` with ConnectionError."""
+        """End `_recv` with ConnectionError, and send nothing any more."""
         self._closed = True
+        self.send = _ignore
         self._queue.clear()
         self._wake.set()
 
@@ -148,6 +149,10 @@ class SecureTransport:
             await asyncio.wait([self._task])
         self._pipe.close()
         self._set_state("closed")
+        # What leads back to here or to the owner would keep all of it until a garbage collection.
+        self._task = None
+        self._on_state, self._on_channel = _ignore, None
+        self._dtls.remove_all_listeners()
 
     async def _run(self, parameters: RTCDtlsParameters) -> None:
         try:
@@ -179,3 +184,7 @@ class SecureTransport:
             channel.close()
         else:
             self._on_channel(channel)
+
+
+def _ignore(what: object) -> None:
+    """Nobody is told any more."""

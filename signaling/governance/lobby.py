@@ -37,6 +37,10 @@ class Lobby:
         """Who waits, as hosts see it."""
         return tuple(Waiter(place.id, place.name) for place in self._places.values())
 
+    def close(self) -> None:
+        """Nobody is told of changes any more."""
+        self._changed = _ignore
+
     def add(self, identity: str, name: str) -> Place:
         """Let somebody wait. Raises ValueError when too many do."""
         if len(self._places) >= MAX_WAITERS:
@@ -70,3 +74,7 @@ class Lobby:
     def first(self) -> str | None:
         """Id of who waits longest."""
         return next(iter(self._places), None)
+
+
+def _ignore() -> None:
+    """The room is closed."""

@@ -23,9 +23,11 @@ class Throttle:
         """Count one more under `key`; 0, or the seconds to wait before it would be let through."""
         bucket = self._buckets.pop(key, None) or TokenBucket(self._rate, self._burst)
         self._buckets[key] = bucket
-        if len(self._buckets) > MAX_KEYS:
-            self._buckets.popitem(last=False)
-        return 0.0 if bucket.take(now=now) else bucket.wait(now=now)
+        wait = 0.0 if bucket.take(now=now) else bucket.wait(now=now)
+        oldest = next(iter(self._buckets))
+        if len(self._buckets) > MAX_KEYS or self._buckets[oldest].is_full(now=now):
+            del self._buckets[oldest]
+        return wait
 
 
 class AddressThrottle(Throttle):
