@@ -18,10 +18,12 @@ from rtc.wire.rtp import FIXED_HEADER_LENGTH
 
 from .description import Moved
 from .group import Group, Layout, Placed
+from .leg import Leg, OwnExtensions
+from .outlet import Outlet
 from .packet import CARRIED, SourcePacket
 from .red import SENT_PACKETS, Redundancy, Variant
 from .sender import Sender
-from .slot import Leg, Outlet, OwnExtensions, Slot
+from .slot import Slot
 
 MAX_GROUP = OUTBOX_ROWS
 """Legs written in one go."""

@@ -11,9 +11,10 @@ from rtc.wire.level import EVERYTHING, Level
 
 from .delivery import Delivery
 from .description import continue_with, latest
+from .leg import Leg, Segment
 from .packet import SourcePacket
 from .sender import Sender
-from .slot import Leg, Segment, Slot
+from .slot import Slot
 from .thinning import Thinning
 
 OPUS_SILENCE = b"\xf8\xff\xfe"

@@ -13,9 +13,10 @@ from rtc.transport.batch import Outbox
 from rtc.wire import extensions
 from rtc.wire.rtp import FIXED_HEADER_LENGTH
 
+from .leg import Leg
+from .outlet import Outlet
 from .packet import SourcePacket
 from .red import Redundancy
-from .slot import Leg, Outlet
 from .thinning import Thinning
 
 CACHED_BLOCKS = 512

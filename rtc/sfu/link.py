@@ -16,8 +16,8 @@ from rtc.transport.ice import IceLite
 from rtc.transport.srtp import SrtpSession
 from rtc.wire.sdp import Offer
 
+from .outlet import Outlet
 from .port import Port, Receiver
-from .slot import Outlet
 
 QUIET_SECONDS = 7.0
 """Silence after which the peer counts as disconnected: longer than ICE agents leave between checks (RFC 7675)."""

@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rtc.repair.nack import requests_a_round_trip
 from rtc.transport.batch import Inbox
-from rtc.wire.sdp import (
-    Answer,
-    AnsweredMedia,
-    Offer,
-    OfferedMedia,
-    SdpError,
-    answer_media,
-    answer_setup,
-    parse_offer,
-    refused_mids,
-)
+from rtc.wire.sdp import Offer, SdpError, parse_offer, refused_mids
 
+from .connection import Connection
 from .counts import MediaCounts
 from .demand import Demand
 from .downlink import Downlink
 from .intake import Intake
-from .link import Link, LinkState, same_certificate
-from .media import PublishedMedia
+from .lines import Lines
+from .link import Link, LinkState
+from .outlet import Outlet
 from .port import Port
 from .publication import Publication
 from .reports import LATE_SECONDS, Reports
 from .selection import Quality
-from .slot import Outlet, Slot
+from .slot import Slot
 from .slot_clocks import SlotClocks
 from .source import Source
 from .uplink import Uplink
 
 if TYPE_CHECKING:
     from .room import PeerEvents, Room
-
-MAX_ENCODINGS = 4
-"""Simulcast encodings taken of one m-line; browsers send three at most."""
 
 WATCHER_SECONDS = 0.2
 """How often a peer is looked after that sends no video and watches. Who only listens or speaks need not be until its
@@ -60,10 +48,9 @@ class Peer:
     """A participant of a room, made by `Room.join`."""
 
     __slots__ = (
-        "_clocks", "_closed", "_gcm_only", "_intake", "_link", "_next_judgement", "_outlet", "_past", "_port",
-        "_reports", "_room", "_session_id", "_uplink", "_uplink_before", "_version", "can_publish", "can_subscribe",
-        "carried", "codecs_told", "decodes", "downlink", "events", "follow", "heights", "id", "qualities", "slots",
-        "video_budget", "watched", "watches_video",
+        "_clocks", "_closed", "_connection", "_intake", "_lines", "_next_judgement", "_port", "_reports", "_room",
+        "_uplink", "_uplink_before", "can_publish", "can_subscribe", "carried", "codecs_told", "downlink", "events",
+        "follow", "heights", "id", "qualities", "slots", "video_budget", "watched",
     )
 
     def __init__(
@@ -75,8 +62,6 @@ class Peer:
         self.can_publish = can_publish
         self.can_subscribe = can_subscribe
         """These two change with `set_permissions`."""
-        self.slots: dict[str, Slot] = {}
-        """By MID, in the order of the offer."""
         self.carried: dict[str, str | None] = {}
         """Which publication each slot carries, by MID."""
         self.watched: tuple[str, ...] | None = None
@@ -90,36 +75,28 @@ class Peer:
         self._room = room
         self._port = port
         self._uplink_before: int | None = None
-        self.watches_video = False
-        """Whether it has slots for video."""
-        self.decodes: frozenset[str] = frozenset()
-        """Names of the codecs that these take."""
         self.codecs_told: tuple[str, ...] = ()
         """What it was last told of those that everybody can decode."""
         self.downlink = Downlink()
-        self._outlet = Outlet(downlink=self.downlink, hurry=self._hurry, discard=self._port.sender.discard)
-        self._link: Link | None = None
-        self._past = MediaCounts()
         self._next_judgement = 0.0
         self._clocks = SlotClocks()
         self._closed = False
-        # Without GCM a packet costs twice as much; who does not have it fails once and comes back.
-        self._gcm_only = not any_srtp
-        self._session_id = secrets.randbits(62)
-        self._version = 0
+        self._connection = Connection(port, any_srtp=any_srtp)
         self._uplink = uplink = Uplink()
         self._intake = Intake(port.drops, copies=sends_copies, uplink=uplink)
+        self._lines = Lines(peer_id, self._intake)
+        self.slots: Mapping[str, Slot] = self._lines.slots
+        """By MID, in the order of the offer."""
         self._reports = Reports(
             self._intake, self.slots, port.sender, port.drops, uplink=uplink, downlink=self.downlink,
-            cname=peer_id, wall_offset=port.wall_offset, send=self._send_rtcp, look_after=room.look_after,
+            cname=peer_id, wall_offset=port.wall_offset, send=self._connection.send_rtcp,
+            look_after=room.look_after,
         )
 
     @property
     def state(self) -> LinkState:
         """State of the transport."""
-        if self._closed:
-            return "closed"
-        return "new" if self._link is None else self._link.state
+        return "closed" if self._closed else self._connection.state
 
     @property
     def rtt(self) -> float | None:
@@ -138,15 +115,19 @@ class Peer:
 
     def counts(self) -> MediaCounts:
         """What it has sent and received since it joined."""
-        counts = MediaCounts(feedback=self._reports.counters)
-        for source in self.sources:
-            _add_source(counts, source)
-        for slot in self.slots.values():
-            packets, octets = slot.sent()
-            counts.packets_out[slot.kind] += packets
-            counts.bytes_out[slot.kind] += octets
-        counts.add(self._past)
+        counts = self._lines.counts()
+        counts.feedback.add(self._reports.counters)
         return counts
+
+    @property
+    def watches_video(self) -> bool:
+        """Whether it has slots for video."""
+        return self._lines.watches_video
+
+    @property
+    def decodes(self) -> frozenset[str]:
+        """Names of the codecs that these take."""
+        return self._lines.decodes
 
     @property
     def sources(self) -> Sequence[Source]:
@@ -164,46 +145,37 @@ class Peer:
         refused = refused_mids(offer)
         if whole and refused:
             raise SdpError(f"no codec of media section {min(refused)!r} is supported here")
-        link = self._link
-        if link is None or link.ended or not same_certificate(link.fingerprints, offer):
-            link = self._new_link(offer)
-        elif (offer.ufrag, offer.pwd) != (link.ice.remote_ufrag, link.ice.remote_pwd):
-            link.restart_ice(offer.ufrag, offer.pwd)
-        media = self._agree(offer, refused, one_stream=whole)
-        withdrawn = self._room.withdraw_lost(self)
-        self._version += 1
-        answer = Answer(
-            session_id=self._session_id,
-            version=self._version,
-            ufrag=link.ice.local_ufrag,
-            pwd=link.ice.local_pwd,
-            fingerprints=self._port.fingerprints,
-            setup=link.setup,
-            candidates=self._port.candidates,
-            media=media,
-            extmap_allow_mixed=offer.extmap_allow_mixed,
+        connection = self._connection
+        link = connection.go_on(offer) or self._new_link(offer)
+        # A WHIP or WHEP session goes one way for life; what others may do can change without a new offer.
+        sends, receives = (self.can_subscribe, self.can_publish) if whole else (True, True)
+        self._port.unregister(self, ssrcs=self._intake.ssrcs)
+        media = self._lines.agree(
+            offer, connection.outlet, refused=refused, sends=sends, receives=receives, one_stream=whole
         )
-        if link.state == "new":
-            link.begin(offer, now=self._port.now())
-        link.open_channels(offer)
+        for ssrc in self._intake.ssrcs:
+            self._port.register_ssrc(ssrc, self)
+        withdrawn = self._room.withdraw_lost(self)
+        answer = connection.answer(link, offer, media)
         self._refill(everybody=withdrawn)
         self._room.tell_codecs()
         return answer.serialize()
 
     def restart_ice(self, ufrag: str, pwd: str) -> tuple[str, str]:
         """Restart ICE without an offer (RFC 9725 4.4.2); returns our new ufrag and pwd. Raises LookupError."""
-        if self._link is None:
+        link = self._connection.link
+        if link is None:
             raise LookupError("there is no connection to restart")
-        self._link.restart_ice(ufrag, pwd)
-        return self._link.ice.local_ufrag, self._link.ice.local_pwd
+        link.restart_ice(ufrag, pwd)
+        return link.ice.local_ufrag, link.ice.local_pwd
 
     @property
     def ice_credentials(self) -> tuple[str, str, str, str] | None:
         """Our ufrag and pwd, the peer's ufrag and pwd; None before an offer."""
-        if self._link is None:
+        link = self._connection.link
+        if link is None:
             return None
-        ice = self._link.ice
-        return ice.local_ufrag, ice.local_pwd, ice.remote_ufrag, ice.remote_pwd
+        return link.ice.local_ufrag, link.ice.local_pwd, link.ice.remote_ufrag, link.ice.remote_pwd
 
     def publish(
         self, mid: str, *, publication_id: str, muted: bool = False, patient: bool = False
@@ -259,7 +231,7 @@ class Peer:
         """Take a media datagram (the port calls this)."""
         row, size = inbox.rows[i], inbox.sizes[i]
         is_rtcp = size > 1 and 192 <= row[1] <= 223
-        link = self._link
+        link = self._connection.link
         if link is None or not link.unprotect(inbox, i, source, is_rtcp=is_rtcp, now=now):
             if link is None or not link.awaits_keys or not link.hold(bytes(row[:size]), source):
                 self._port.drops["srtcp-refused" if is_rtcp else "srtp-refused"] += 1
@@ -267,7 +239,7 @@ class Peer:
         data = row[: inbox.lengths[i]]
         if is_rtcp:
             self._reports.receive(data, now=now)
-            if self.watches_video:
+            if self._lines.watches_video:
                 self._notice_narrowing(now)
             if not self._reports.is_calm:
                 self._room.agenda.hurry(self, now + WATCHER_SECONDS)
@@ -283,13 +255,14 @@ class Peer:
 
     def receive_stun(self, message: bytes, source: bytes, *, now: float) -> bool:
         """Take a STUN message (the port calls this)."""
+        link = self._connection.link
         answers = requests_a_round_trip(self._reports.path_loss)
-        return self._link is not None and self._link.receive_stun(message, source, now=now, answers=answers)
+        return link is not None and link.receive_stun(message, source, now=now, answers=answers)
 
     def receive_dtls(self, datagram: bytes) -> None:
         """Take a DTLS datagram (the port calls this)."""
-        if self._link is not None:
-            self._link.receive_dtls(datagram)
+        if self._connection.link is not None:
+            self._connection.link.receive_dtls(datagram)
 
     def outlet_changed(self) -> None:
         """The path opened: sources may have newcomers now (the link calls this)."""
@@ -306,7 +279,7 @@ class Peer:
 
     def tick(self, now: float) -> float:
         """Periodic work (the room calls this when it is time); returns when there will be more."""
-        link, reports = self._link, self._reports
+        link, reports = self._connection.link, self._reports
         if link is None:
             return math.inf  # it is looked after once a connection begins (`_new_link`)
         link.tick(now)
@@ -317,14 +290,15 @@ class Peer:
             reports.relax()
             return reports.next
         self._notice_narrow_uplink(now)
-        if self.watches_video:
+        watches_video = self._lines.watches_video
+        if watches_video:
             self._judge_downlink(now)
             self._tell_clocks(now)
         self._judge_path(now)
         if self._intake.sends_video:
             return now
         next_tick = min(reports.next, self._next_judgement)
-        return min(next_tick, now + WATCHER_SECONDS) if self.watches_video else next_tick
+        return min(next_tick, now + WATCHER_SECONDS) if watches_video else next_tick
 
     def _notice_narrow_uplink(self, now: float) -> None:
         """Have other encodings sent at once when the path from here turns out to carry less."""
@@ -392,14 +366,11 @@ class Peer:
             return
         self._closed = True
         self._port.departed.add(self.counts())
-        self._drop_slots(list(self.slots.values()))
+        self._lines.drop_slots()
         self._room.remove(self)
         self._port.unregister(self, ssrcs=self._intake.ssrcs)
-        if self._link is not None:
-            await self._link.close()
         # What leads back here would keep all of it until a garbage collection, which comes late and stops media.
-        self._link = None
-        self._outlet = Outlet()
+        await self._connection.close()
         self._reports.end()
 
     def _own(self, publication_id: str) -> Publication:
@@ -409,61 +380,14 @@ class Peer:
         return publication
 
     def _new_link(self, offer: Offer) -> Link:
-        old = self._link
-        if old is not None:
-            # Its keys go, and what is numbered for them: the new connection gets new slots.
-            self._drop_slots(list(self.slots.values()))
-            if old.state == "failed" and not old.negotiated_srtp:
-                self._gcm_only = False
-            self._port.retire(old)
-            self._outlet = Outlet(downlink=self.downlink, hurry=self._hurry, discard=self._port.sender.discard)
-        active = answer_setup(offer) == "active"
-        self._link = Link(
-            self._port, self, self._outlet, active=active, gcm_only=active and self._gcm_only,
+        self._lines.drop_slots()  # keys go, and what is numbered for them
+        link = self._connection.renew(
+            offer, self, Outlet(downlink=self.downlink, hurry=self._hurry, discard=self._port.sender.discard),
             on_state=self.events.transport_changed,
             on_channel=lambda channel: self._room.channels.add(self.id, channel),
         )
         self._hurry()
-        return self._link
-
-    def _agree(self, offer: Offer, refused: frozenset[str], *, one_stream: bool) -> tuple[AnsweredMedia, ...]:
-        # A WHIP or WHEP session goes one way for life; what others may do can change without a new offer.
-        sends, receives = (self.can_subscribe, self.can_publish) if one_stream else (True, True)
-        answered: list[AnsweredMedia] = []
-        published: list[PublishedMedia] = []
-        kept: dict[str, Slot] = {}
-        for offered in offer.media:
-            slot = self._slot_for(offered) if offered.receives and offered.mid not in refused else None
-            agreed = answer_media(
-                offered,
-                send=sends and slot is not None,
-                receive=receives,
-                ssrc=None if slot is None else slot.ssrc,
-                rtx_ssrc=None if slot is None else slot.rtx_ssrc,
-                cname=self.id,
-                stream_id="slots" if one_stream else f"slot-{offered.mid}",
-                track_id=f"slot-{offered.mid}",
-                rids=offered.rids[:MAX_ENCODINGS] if len(offered.rids) > 1 else (),
-                reject=offered.mid in refused,
-            )
-            answered.append(agreed)
-            if agreed.receives and agreed.kind != "application":
-                published.append(PublishedMedia.agree(offered, agreed))
-            if slot is not None and agreed.sends:
-                slot.configure(agreed.codecs, agreed.extensions)
-                kept[slot.mid] = slot
-        self._drop_slots([slot for slot in self.slots.values() if kept.get(slot.mid) is not slot])
-        self.slots.clear()
-        self.slots.update(kept)
-        watching = [slot for slot in kept.values() if slot.kind == "video"]
-        self.watches_video = bool(watching)
-        self.decodes = frozenset(key.partition("/")[0] for slot in watching for key in slot.payload_types)
-        self._port.unregister(self, ssrcs=self._intake.ssrcs)
-        for source in self._intake.configure(published):
-            _add_source(self._past, source)
-        for ssrc in self._intake.ssrcs:
-            self._port.register_ssrc(ssrc, self)
-        return tuple(answered)
+        return link
 
     def _refill(self, *, everybody: bool) -> None:
         """Fill this peer's slots anew, or those of `everybody`: what nobody else hears of costs nobody else."""
@@ -472,28 +396,5 @@ class Peer:
         else:
             self._room.fill(self)
 
-    def _slot_for(self, offered: OfferedMedia) -> Slot | None:
-        if offered.kind == "application":
-            return None
-        slot = self.slots.get(offered.mid)
-        return slot if slot is not None and slot.kind == offered.kind else Slot(offered.mid, offered.kind, self._outlet)
-
-    def _drop_slots(self, slots: Sequence[Slot]) -> None:
-        for slot in slots:
-            del self.slots[slot.mid]
-            slot.listen_to(None)
-            self._past.packets_out[slot.kind] += slot.packets
-            self._past.bytes_out[slot.kind] += slot.octets
-
     def _hurry(self) -> None:
         self._room.agenda.hurry(self, 0.0)
-
-    def _send_rtcp(self, compound: bytes) -> None:
-        if self._link is not None:
-            self._link.send_rtcp(compound)
-
-
-def _add_source(counts: MediaCounts, source: Source) -> None:
-    counts.packets_in[source.kind] += source.packets
-    counts.bytes_in[source.kind] += source.octets
-    counts.lost[source.kind] += source.nack.given_up

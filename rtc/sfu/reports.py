@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from rtc.bucket import TokenBucket
 from rtc.repair import playout
 from rtc.repair.copies import COPY_FROM_LOSS, CopiesController
-from rtc.repair.holes import Holes
-from rtc.repair.pacing import MAX_WAIT_SECONDS
-from rtc.repair.redundancy import HEADER_BYTES, NONE, WINDOW_PACKETS
+from rtc.repair.redundancy import NONE, WINDOW_PACKETS
 from rtc.wire import rtcp
 from rtc.wire.errors import WireError
 from rtc.wire.protection import PathReport, ProtectionRequest, read_application
@@ -19,10 +17,11 @@ from rtc.wire.protection import PathReport, ProtectionRequest, read_application
 from .counts import FeedbackCounts
 from .downlink import Downlink
 from .intake import Intake
+from .requests import Requests
 from .round_trip import RoundTrip
 from .sender import Sender
 from .sender_reports import SenderReports
-from .slot import Leg, Slot
+from .slot import Slot
 from .source import Source
 from .uplink import Uplink
 
@@ -46,9 +45,6 @@ MAX_LOSS_TOLD = {"audio": 0.09, "video": 0.0}
 """Share lost that a browser is told of at most. From 10 % on, libwebrtc's estimate of the bandwidth falls until it has
 no room for what is NACKed: at 50 %, the half of it is not sent again. 9 % suffice for in-band FEC of audio; what the
 path carries of video is judged here (`Uplink`)."""
-
-MAX_NACKED = 512
-"""Packets looked at in one NACK; more is a listener that has lost everything and wants a key frame."""
 
 MAX_ASKED = 256
 """Packets asked for in one NACK: even far apart from each other they fit into a datagram, at 4 bytes each."""
@@ -80,8 +76,8 @@ class Reports:
     """Reads a peer's RTCP, writes ours."""
 
     __slots__ = (
-        "_allowance", "_begun", "_cname", "_downlink", "_drops", "_intake", "_look_after", "_round_trip", "_send",
-        "_sender", "_sender_reports", "_slots", "_told", "_uplink", "counters", "loss", "next", "path_loss", "ssrc",
+        "_allowance", "_begun", "_cname", "_downlink", "_drops", "_intake", "_requests", "_round_trip", "_send",
+        "_sender_reports", "_slots", "_told", "_uplink", "counters", "loss", "next", "path_loss", "ssrc",
     )
 
     def __init__(
@@ -101,12 +97,11 @@ class Reports:
         self._uplink = uplink
         self._downlink = downlink
         self._slots = slots
-        self._sender = sender
         self._drops = drops
         self._cname = cname
         self._sender_reports = SenderReports(cname, wall_offset)
         self._send = send
-        self._look_after = look_after
+        self._requests = Requests(sender, drops, self.counters, downlink=downlink, look_after=look_after)
         self._begun = False
         self.next = 0.0
         """When the next periodic reports are due."""
@@ -158,7 +153,7 @@ class Reports:
                 self._application(packet, by_ssrc, now)
             elif isinstance(packet, rtcp.GenericNack):
                 self._allowance.charge(len(packet.lost), now=now)
-                self._nack(packet, by_ssrc.get(packet.media_ssrc), now)
+                self._requests.nack(packet, by_ssrc.get(packet.media_ssrc), rtt=self.rtt or 0.0, now=now)
             elif isinstance(packet, rtcp.TransportFeedback):
                 self._allowance.charge(len(packet.received), now=now)
                 self._drops["feedback-unknown-packet"] += self._downlink.feedback(packet, now=now)
@@ -166,11 +161,11 @@ class Reports:
                 self._downlink.remb = packet.bitrate
             elif isinstance(packet, rtcp.PictureLossIndication):
                 self.counters.plis_in += 1
-                self._want_keyframe(by_ssrc.get(packet.media_ssrc), now)
+                self._requests.want_keyframe(by_ssrc.get(packet.media_ssrc), now=now)
             elif isinstance(packet, rtcp.FullIntraRequest):
                 self.counters.firs_in += 1
                 for ssrc, _ in packet.entries:
-                    self._want_keyframe(by_ssrc.get(ssrc), now)
+                    self._requests.want_keyframe(by_ssrc.get(ssrc), now=now)
 
     def repair(self, source: Source, *, forwarded: bool, now: float) -> bool:
         """Ask for what `source` misses now; False when it misses nothing.
@@ -307,64 +302,6 @@ class Reports:
         if losses:
             self.loss = max(losses)
 
-    def _nack(self, packet: rtcp.GenericNack, slot: Slot | None, now: float) -> None:
-        self.counters.nacks_in += 1
-        leg = None if slot is None else slot.leg
-        if slot is None or slot.source is None or leg is None:
-            return
-        source = slot.source
-        numbers = packet.lost[:MAX_NACKED]
-        if slot.holes is not None:
-            numbers = self._missing(numbers, slot.holes, source, leg, now)
-            self._see_to_holes(slot, now)
-        asked = [source.fanout.source_sequence(leg, number) for number in numbers]
-        sent = (number for number in asked if number >= leg.first and number in source.history)
-        lost = [leg.outgoing(number) for number in sent if not source.fanout.was_late(number)]
-        slot.path.nacked(lost)
-        for sequence in asked:
-            stored = source.history.get(sequence) if sequence >= leg.first else None
-            if stored is None:
-                continue
-            # A picture that it began with a layer which it gets no more is not shown without, nor any after it but a
-            # key frame: on a full path that is less than all that is missing.
-            given_up = stored.layering is not None and stored.layering.spatial > leg.level.spatial
-            if given_up and slot.holes is None and (
-                sequence < source.fanout.last_key or self._want_keyframe(slot, now)
-            ):
-                continue
-            if not leg.may_resend(sequence, now=now, rtt=self.rtt or 0.0):
-                continue
-            size = slot.protection.copies * (HEADER_BYTES + len(stored.payload))
-            if slot.kind == "audio" or self._downlink.may_resend(size, now=now):
-                octets = source.fanout.resend(leg, stored, self._sender, now=now)
-                if octets:
-                    leaves = self._downlink.free_at if slot.is_numbered(leg.payload_type) else now
-                    leg.was_resent(sequence, octets, leaves=max(now, leaves), now=now)
-                    self.counters.resent += 1
-
-    def _missing(
-        self, numbers: Sequence[int], holes: Holes, source: Source, leg: Leg, now: float
-    ) -> tuple[int, ...]:
-        """What of a NACK to send again to a receiver that waits for it without end."""
-        fanout = source.fanout
-        newest = leg.last_outgoing(fanout.highest)
-        behind = sorted(((newest - number) & 0xFFFF for number in numbers), reverse=True)
-        sequences = {newest - each: leg.incoming(newest - each) for each in behind if each < 0x8000}
-        return tuple(holes.nacked(
-            list(sequences),
-            lost={number for number, sequence in sequences.items() if sequence < leg.first},
-            made={number for number, sequence in sequences.items() if fanout.was_withheld(sequence)},
-            now=now, rtt=self.rtt or 0.0,
-        ))
-
-    def _see_to_holes(self, slot: Slot, now: float) -> None:
-        """Have a receiver that waits for what is missing say what that is, and ask for a key frame if it is in vain."""
-        if slot.holes is None or slot.source is None:
-            return
-        slot.source.fanout.show_gaps(slot, slot.holes.in_trouble(now=now))
-        if slot.holes.given_up:
-            self._ask_keyframe(slot, slot.source, now)
-
     def _application(self, packet: rtcp.Application, by_ssrc: dict[int, Slot], now: float) -> None:
         try:
             message = read_application(packet)
@@ -393,7 +330,7 @@ class Reports:
         self._downlink.judge_copies(now=now)
         for slot in self._slots.values():
             if slot.kind == "video":
-                self._see_to_holes(slot, now)
+                self._requests.see_to_holes(slot, now=now)
                 self._protect_video(slot, now)
             elif not slot.path.tells and not _is_clean(slot):
                 self._protect(slot, now)
@@ -442,25 +379,6 @@ class Reports:
         slot.controller.frames = slot.source.frames
         if slot.controller.reported(loss, slot.path.burst, now=now):
             slot.source.fanout.protect(slot, slot.controller.protection)
-
-    def _want_keyframe(self, slot: Slot | None, now: float) -> bool:
-        """Have a key frame asked for; False when there will be none."""
-        if slot is None or slot.source is None or slot.kind != "video":
-            return False
-        if self._downlink.free_at > now + MAX_WAIT_SECONDS:
-            return True  # it may well be under way: of a screen it takes seconds
-        if slot.holes is not None and not slot.holes.wants_keyframe(now=now):
-            return False
-        return self._ask_keyframe(slot, slot.source, now)
-
-    def _ask_keyframe(self, slot: Slot, source: Source, now: float) -> bool:
-        if not source.keyframes.pending:
-            if not slot.keyframe_budget.take(now=now):
-                self._drops["keyframe-flood"] += 1
-                return False
-            source.keyframes.want()
-        self._look_after(source)
-        return True
 
 
 def _is_clean(slot: Slot) -> bool:

@@ -8,7 +8,7 @@ from heapq import heapify, heappop, heappush
 from rtc.repair.redundancy import Protection
 from rtc.transport.batch import Outbox
 
-from .slot import Outlet
+from .outlet import Outlet
 
 MAX_DELAYED = 8192
 """Packets that may wait: 20 ms of 200 listeners with three copies of 50 packets a second, many times over."""

@@ -8,9 +8,10 @@ import gc
 from virtual_room import Network, network, simulate
 
 from rtc.sfu.fanout import Fanout
+from rtc.sfu.leg import Leg
 from rtc.sfu.link import Link
 from rtc.sfu.peer import Peer
-from rtc.sfu.slot import Leg, Slot
+from rtc.sfu.slot import Slot
 from rtc.sfu.source import Source
 
 VISITS = 60

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from rtc.repair.clock import SenderClock
 from rtc.repair.redundancy import Protection
 from rtc.sfu.group import SCALAR_LEGS
+from rtc.sfu.outlet import Outlet
 from rtc.sfu.packet import SourcePacket
 from rtc.sfu.sender import Sender
-from rtc.sfu.slot import Outlet, Slot
+from rtc.sfu.slot import Slot
 from rtc.sfu.source import Source
 from rtc.transport.batch import Inbox, Outbox
 from rtc.transport.srtp import SrtpSession

@@ -7,7 +7,9 @@ from test_fanout import AUDIO, OPUS, VIDEO, VP8_RTX, Wire, listener, numbers, se
 
 from rtc.repair.redundancy import Protection
 from rtc.sfu.downlink import Downlink
-from rtc.sfu.slot import RESEND_BITRATE, RESEND_BURST_BYTES, Leg, Outlet, Slot
+from rtc.sfu.leg import Leg
+from rtc.sfu.outlet import Outlet
+from rtc.sfu.slot import RESEND_BITRATE, RESEND_BURST_BYTES, Slot
 from rtc.sfu.source import Source
 from rtc.wire.extensions import AUDIO_LEVEL, TRANSPORT_CC
 from rtc.wire.level import EVERYTHING
