@@ -14,9 +14,11 @@ from .counts import FeedbackCounts
 from .downlink import Downlink
 from .fanout import Fanout
 from .leg import Leg
+from .packet import SourcePacket
 from .sender import Sender
 from .slot import Slot
 from .source import Source
+from .stand_in import ending
 
 MAX_NACKED = 512
 """Packets looked at in one NACK; more is a listener that has lost everything and wants a key frame."""
@@ -52,26 +54,36 @@ class Requests:
         sent = (number for number in asked if number >= leg.first and number in source.history)
         lost = [leg.outgoing(number) for number in sent if not source.fanout.was_late(number)]
         slot.path.nacked(lost)
+        given_up: list[SourcePacket] = []
         for sequence in asked:
             stored = source.history.get(sequence) if sequence >= leg.first else None
             if stored is None:
                 continue
-            # A picture that it began with a layer which it gets no more is not shown without, nor any after it but a
-            # key frame: on a full path that is less than all that is missing.
-            given_up = stored.layering is not None and stored.layering.spatial > leg.level.spatial
-            if given_up and slot.holes is None and (
-                sequence < source.fanout.last_key or self.want_keyframe(slot, now=now)
-            ):
-                continue
-            if not leg.may_resend(sequence, now=now, rtt=rtt):
-                continue
-            size = slot.protection.copies * (HEADER_BYTES + len(stored.payload))
-            if slot.kind == "audio" or self._downlink.may_resend(size, now=now):
-                octets = source.fanout.resend(leg, stored, self._sender, now=now)
-                if octets:
-                    leaves = self._downlink.free_at if slot.is_numbered(leg.payload_type) else now
-                    leg.was_resent(sequence, octets, leaves=max(now, leaves), now=now)
-                    self._counters.resent += 1
+            above = stored.layering is not None and stored.layering.spatial > leg.level.spatial
+            if not above or slot.holes is not None:
+                self._resend(stored, slot, source, leg, rtt=rtt, now=now)
+            elif sequence >= source.fanout.last_key:
+                given_up.append(stored)
+        if given_up and leg.payload_type in slot.rtx_payload_types:
+            given_up = ending(given_up, leg, source.history)
+        elif given_up and self.want_keyframe(slot, now=now):
+            given_up = []  # without RTX a number can only be sent with what it was sent with
+        for stored in given_up:
+            self._resend(stored, slot, source, leg, rtt=rtt, now=now)
+
+    def _resend(
+        self, packet: SourcePacket, slot: Slot, source: Source, leg: Leg, *, rtt: float, now: float
+    ) -> None:
+        """Send a packet that was asked for, or what stands in for it, if the path has room for that."""
+        if not leg.may_resend(packet.sequence, now=now, rtt=rtt):
+            return
+        size = slot.protection.copies * (HEADER_BYTES + len(packet.payload))
+        if slot.kind == "audio" or self._downlink.may_resend(size, now=now):
+            octets = source.fanout.resend(leg, packet, self._sender, now=now)
+            if octets:
+                leaves = self._downlink.free_at if slot.is_numbered(leg.payload_type) else now
+                leg.was_resent(packet.sequence, octets, leaves=max(now, leaves), now=now)
+                self._counters.resent += 1
 
     def see_to_holes(self, slot: Slot, *, now: float) -> None:
         """Have a receiver that waits for what is missing say what that is, and ask for a key frame if it is in vain."""

@@ -13,6 +13,12 @@ INSEPARABLE = frozenset({"AV1"})
 """Codecs of which a receiver tells the frames of one picture apart by the dependency descriptor alone. To one that did
 not ask for that only the lowest spatial layer can go: with more its picture would stand still."""
 
+AV1_PADDING = b"\x10\x78\x80"
+"""One whole OBU of padding, which decoders skip: aggregation header, OBU header, trailing bit."""
+
+VP9_WHOLE_FRAME = 0x0C
+"""B and E of the VP9 payload descriptor (RFC 9628 4.2): first and last packet of its layer's frame."""
+
 
 class Layering(msgspec.Struct, gc=False):
     """What a payload descriptor says of layers. Ids are 0 where the stream has no such layers."""
@@ -143,3 +149,17 @@ def bare(payload: bytes, layering: Layering) -> bytes:
     if layering.descriptor <= 1:
         return payload
     return bytes([payload[0] & 0x7F]) + payload[layering.descriptor :]
+
+
+def empty_frame(codec: str, payload: bytes) -> bytes | None:
+    """The payload of a frame of one packet with nothing in it, of the same picture and layer as this packet.
+
+    It has its picture end without that layer; None for codecs without spatial layers. Raises WireError.
+    """
+    if codec == "AV1":
+        return AV1_PADDING
+    if codec == "VP9":
+        start = Vp9Descriptor.parse(payload).payload_offset
+        # Decoders skip bytes of zero between frames.
+        return bytes([payload[0] | VP9_WHOLE_FRAME]) + payload[1:start] + b"\0"
+    return None

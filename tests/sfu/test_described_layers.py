@@ -96,6 +96,30 @@ def test_a_viewer_whose_link_widens_gets_the_larger_picture_with_a_key_frame_and
     simulate(scenario, rtt=RTT)
 
 
+@pytest.mark.parametrize(
+    ("modes", "narrow"),
+    [((2, 3), 300_000), ((3, 3), 300_000), ((3, 1), 300_000), ((3, 3), 700_000), ((3, 1), 700_000)],
+)
+def test_a_viewer_falls_to_a_smaller_picture_without_a_key_frame(modes: tuple[int, int], narrow: int) -> None:
+    """What was begun with the larger one, and is missing of that, must not keep back all that follow."""
+    async def scenario() -> None:
+        async with network() as net:
+            camera = await camera_of(net)
+            viewer = await viewer_of(net, "viewer", WIDE)
+            begin = camera.now
+            filming = asyncio.create_task(camera.film_layers(14, Svc(*modes)))
+            await asyncio.sleep(8)
+            viewer.narrow(down=link(narrow))
+            await filming
+            screen = viewer.screen
+            assert (screen.unreadable, len(camera.tracks[0].keyframes)) == (0, 1)
+            fallen = [one for one in screen.shown if one.time >= begin + 7]
+            assert longest_gap(fallen) <= 0.45, "0.25 of it until a full queue is noticed, and 0.2 to get through it"
+            assert max(one.spatial for one in fallen if one.time >= begin + 10) < modes[0] - 1
+
+    simulate(scenario, rtt=RTT)
+
+
 def test_on_a_path_that_loses_every_packet_that_came_can_be_read() -> None:
     async def scenario() -> None:
         async with network() as net:

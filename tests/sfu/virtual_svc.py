@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from narrow_room import FRAME_SECONDS, Participant
-from virtual_media import VP8, Heard, Track
+from virtual_media import BODY, VP8, Heard, Track
 
 from rtc.wire import rtcp
 from rtc.wire.dependency_descriptor import (
@@ -122,6 +122,7 @@ class Picture:
     """Whole ones by their numbers."""
     ends: int | None = None
     """Number of the frame whose last packet has the marker."""
+    track: int = 0
 
 
 class Screen:
@@ -162,9 +163,13 @@ class Screen:
             self._structure = said.structure
         number = self._numbers.unwrap(said.frame_number)
         self._sequences[packet.sequence] = said
+        if number in self._decoded:
+            return
         picture = self._pictures.setdefault(packet.timestamp, Picture())
         if packet.marker:
             picture.ends = number
+        if len(packet.payload) > BODY.size:  # not what only stands for a packet
+            picture.track = packet.track
         first = last = packet.sequence
         while not self._sequences[first].start_of_frame:
             first -= 1
@@ -189,7 +194,7 @@ class Screen:
             frames = [one for _, one in sorted(picture.frames.items())]
             top = frames[-1].template
             self.shown.append(
-                Shown(packet.time, packet.track, top.spatial, top.temporal, frames[0].begins, frames[0].active)
+                Shown(packet.time, picture.track, top.spatial, top.temporal, frames[0].begins, frames[0].active)
             )
 
 
