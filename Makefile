@@ -4,6 +4,7 @@
 .PHONY: help run test lint types page pytest bench wheel lock clean setup-run setup-test setup-bench
 
 VENV := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE  # where it is set, each of the services that the tests start would compile everything
 ARGS ?=
 
 help:  ## this list

@@ -23,6 +23,7 @@ import typer
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from bench.audio.speech import NoSpeechError, recorded, write
+from bench.chromium import ASK_NOBODY, AUTOPLAY, CHROMIUM, FAKE_DEVICES, FLAGS
 from bench.service import NEAR, SERVER, Service, service
 from rtc.netem import LinkProfile
 
@@ -34,13 +35,6 @@ NOISE = 0.005  # share that a busy machine conceals where nothing is lost
 MAX_OVERHEAD = 0.03  # of what the call page sends without loss, over the plain Opus of the WHIP publisher
 UDP_IP_BYTES = 28  # of each datagram, beside RTP
 SRTP_TAG_BYTES = 16  # AES-GCM
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream", "--disable-features=WebRtcHideLocalIpsWithMdns",
-    "--autoplay-policy=no-user-gesture-required",
-]  # fmt: skip
 
 HEADING = f"{'':32} concealed    bar   buffer    late  nacks/s  resent/s   B up   up  down  kbit/s"
 
@@ -230,7 +224,7 @@ async def _since(page: Page, kind: str, before: dict[str, Any]) -> dict[str, flo
 async def _chromium(speech: Path) -> AsyncIterator[Browser]:
     """Chromium with a microphone that says what is in a file."""
     async with async_playwright() as playwright:
-        flags = [*FLAGS, f"--use-file-for-fake-audio-capture={speech}"]
+        flags = [*FLAGS, ASK_NOBODY, AUTOPLAY, FAKE_DEVICES, f"--use-file-for-fake-audio-capture={speech}"]
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         try:
             yield browser

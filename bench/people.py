@@ -14,15 +14,10 @@ import numpy as np
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from playwright.async_api import Browser, Page, async_playwright
 
+from bench.chromium import ASK_NOBODY, AUTOPLAY, CHROMIUM, FLAGS
 from rtc.client import Call
 
 DEVICES = Path(__file__).with_name("devices.js")
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required", "--disable-features=WebRtcHideLocalIpsWithMdns",
-]  # fmt: skip
 PATIENCE = 20.0  # seconds for anything
 RATE = 48000
 
@@ -40,7 +35,7 @@ class Person:
 async def chromium() -> AsyncIterator[Browser]:
     """A browser, closed at the end."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, ASK_NOBODY, AUTOPLAY])
         try:
             yield browser
         finally:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from playwright.async_api import Browser, Page, async_playwright
 
-from bench.people import CHROMIUM, FLAGS
+from bench.chromium import ASK_NOBODY, AUTOPLAY, CHROMIUM, FAKE_DEVICES, FLAGS
 from bench.relay import Relay
 from bench.service import NEAR, service
 from rtc.netem import LinkProfile
@@ -150,7 +150,7 @@ async def passed_on(browser: Browser, rtt: float, seed: int) -> AsyncIterator[Ca
 @asynccontextmanager
 async def chromium(film: Path) -> AsyncIterator[Browser]:
     """A browser whose camera plays a film (YUV4MPEG2) over and over."""
-    flags = [*FLAGS, "--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+    flags = [*FLAGS, ASK_NOBODY, AUTOPLAY, FAKE_DEVICES, f"--use-file-for-fake-video-capture={film}"]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 from aiohttp import web
 
 from signaling.api import records, rooms
@@ -12,9 +15,14 @@ from signaling.config import API_PREFIX
 OPERATIONS: tuple[Operation, ...] = (*rooms.OPERATIONS, *records.OPERATIONS)
 
 
+@cache
+def _described() -> dict[str, Any]:
+    return document(OPERATIONS, API_PREFIX)
+
+
 def setup(app: web.Application) -> None:
     """Add the routes."""
-    described = document(OPERATIONS, API_PREFIX)
+    described = _described()
 
     async def openapi(_request: web.Request) -> web.Response:
         return web.json_response(described)

@@ -10,20 +10,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from bench.chromium import ASK_NOBODY, CHROMIUM, FAKE_DEVICES, FLAGS
+
 HERE = Path(__file__).parent
 WEB = HERE.parent.parent / "web"
 AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream", "--disable-features=WebRtcHideLocalIpsWithMdns",
-]
 START_SECONDS = 30.0
 PATIENCE_MS = 10_000
 TONE_TOLERANCE = 40  # Hz
@@ -106,7 +104,7 @@ def server() -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     """Chromium; one for each module, so that its event loop is gone before the tests of others run theirs."""
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, ASK_NOBODY, FAKE_DEVICES])
         yield launched
         launched.close()
 
@@ -119,9 +117,9 @@ def refused(text: str) -> list[str]:
     return [text] if "Content Security" in text else []
 
 
-@pytest.fixture
-def open_page(browser: Browser, server: str) -> Iterator[OpenPage]:
-    """Opens pages; an error in one fails the test."""
+@contextmanager
+def opening(browser: Browser, server: str) -> Iterator[OpenPage]:
+    """What opens pages, and closes them at the end; an error in one is an error there."""
     contexts: list[BrowserContext] = []
     errors: list[str] = []
 
@@ -154,6 +152,20 @@ def open_page(browser: Browser, server: str) -> Iterator[OpenPage]:
     for context in contexts:
         context.close()
     assert errors == []
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: str) -> Iterator[OpenPage]:
+    """Opens pages; an error in one fails the test."""
+    with opening(browser, server) as open_one:
+        yield open_one
+
+
+@pytest.fixture(scope="module")
+def modules(browser: Browser, server: str) -> Iterator[Page]:
+    """A page to import modules in and call their functions: that leaves nothing behind, so one does for a file."""
+    with opening(browser, server) as open_one:
+        yield open_one()
 
 
 @pytest.fixture

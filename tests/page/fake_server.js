@@ -9,6 +9,8 @@
     /** Answer of the next connections: "accept", "refuse" (never opens), or {code, message} / {reason} instead of joined. */
     mode: "accept",
     people: [],
+    /** Pictures a second of each camera. */
+    fps: 15,
     permissions: { canPublish: true, canSubscribe: true, roomAdmin: false },
     settings: undefined,
     waiters: [],
@@ -123,8 +125,8 @@
       pen.beginPath();
       pen.ellipse(320 + sway, 138, 72, 48, 0, Math.PI, 0);
       pen.fill();
-    }, 66));
-    return canvas.captureStream(15).getVideoTracks()[0];
+    }, 1000 / fake.fps));
+    return canvas.captureStream(fake.fps).getVideoTracks()[0];
   }
 
   function tone(frequency) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import OpenPage, person, until
+from playwright.sync_api import Page
 
 BAR = 45  # ms
 COLLECT = """
@@ -56,9 +57,9 @@ COLLECT = """
     ],
 )
 def test_whichever_is_early_is_held_back_slowly_and_no_more_than_need_be(
-    open_page: OpenPage, behind: list[float | None], delays: list[tuple[float, float]]
+    modules: Page, behind: list[float | None], delays: list[tuple[float, float]]
 ) -> None:
-    found = open_page().evaluate(
+    found = modules.evaluate(
         """async (steps) => {
             const {Alignment} = await import("/static/js/lipsync.js");
             const alignment = new Alignment();

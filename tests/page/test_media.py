@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import SEE, OpenPage, person, until, wait_to_hear
+from playwright.sync_api import Page
 
 
 def test_a_voice_is_heard_and_a_picture_seen(join: OpenPage) -> None:
@@ -60,11 +61,11 @@ def test_a_muted_microphone_sends_silence_at_once(join: OpenPage) -> None:
     ("size", "rids"), [((640, 480), ["q", "h"]), ((1280, 720), ["q", "h", "f"]), ((320, 240), ["q"])]
 )
 def test_what_stands_in_for_all_sizes_may_take_what_all_would(
-    open_page: OpenPage, size: tuple[int, int], rids: list[str]
+    modules: Page, size: tuple[int, int], rids: list[str]
 ) -> None:
     """A browser probes when that changes, and on a narrow path keeps to what it finds for ten seconds after."""
     width, height = size
-    found = open_page().evaluate(
+    found = modules.evaluate(
         """async ([width, height, all]) => {
             const {layersOf} = await import("/static/js/simulcast.js");
             const total = (...args) => layersOf({width, height}, ...args).filter(({active}) => active)
@@ -99,9 +100,9 @@ def test_what_stands_in_for_all_sizes_may_take_what_all_would(
     ],
 )
 def test_pictures_make_room_for_what_is_sent_again_at_once_and_take_it_back_slowly(
-    open_page: OpenPage, looks: list[tuple[float, ...]], factors: list[float]
+    modules: Page, looks: list[tuple[float, ...]], factors: list[float]
 ) -> None:
-    found = open_page().evaluate(
+    found = modules.evaluate(
         """async (looks) => {
             const {RepairRoom} = await import("/static/js/simulcast.js");
             const room = new RepairRoom();

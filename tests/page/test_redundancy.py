@@ -24,11 +24,6 @@ MEASURE = """async () => {
 }"""
 
 
-@pytest.fixture
-def page(open_page: OpenPage) -> Page:
-    return open_page()
-
-
 def repack(page: Page, packets: list[tuple[bytes, Any]], *depths: Any) -> list[bytes]:
     made = page.evaluate(SENT, [[[list(payload), timestamp] for payload, timestamp in packets], list(depths)])
     return [bytes(payload) for payload in made]
@@ -50,50 +45,50 @@ def stream(count: int, size: int = 80, *, start: int = 0) -> list[tuple[bytes, i
 
 
 @pytest.mark.parametrize("depth", [0, 1, 4, 10])
-def test_a_packet_carries_as_many_frames_as_were_asked_for(page: Page, depth: int) -> None:
-    for number, payload in enumerate(repack(page, stream(20), depth)):
+def test_a_packet_carries_as_many_frames_as_were_asked_for(modules: Page, depth: int) -> None:
+    for number, payload in enumerate(repack(modules, stream(20), depth)):
         redundant, primary = unpack(payload)
         assert primary == RedBlock(OPUS, 0, frame(number))
         carried = range(max(0, number - depth), number)
         assert redundant == [RedBlock(OPUS, (number - n) * 960, frame(n)) for n in carried]
 
 
-def test_the_wrap_of_the_timestamp_does_not_break_the_chain(page: Page) -> None:
-    made = repack(page, stream(8, start=0xFFFFFFFF - 3000), 4)
+def test_the_wrap_of_the_timestamp_does_not_break_the_chain(modules: Page) -> None:
+    made = repack(modules, stream(8, start=0xFFFFFFFF - 3000), 4)
     assert [len(unpack(payload)[0]) for payload in made] == [0, 1, 2, 3, 4, 4, 4, 4]
 
 
-def test_a_packet_stays_within_what_the_formats_allow(page: Page) -> None:
+def test_a_packet_stays_within_what_the_formats_allow(modules: Page) -> None:
     for size in (1, 20, 80, 300, 600, 1023):
-        for payload in repack(page, stream(40, size), 1000)[20:]:
+        for payload in repack(modules, stream(40, size), 1000)[20:]:
             redundant, _ = unpack(payload)
             assert len(redundant) == max(0, min(17, (999 - size) // (size + 4)))
             assert len(payload) <= max(1000, size + 1)
 
 
-def test_frames_from_before_a_pause_are_not_sent_again(page: Page) -> None:
+def test_frames_from_before_a_pause_are_not_sent_again(modules: Page) -> None:
     packets = [*stream(5), (pack(OPUS, frame(9)), 100_000)]
-    assert unpack(repack(page, packets, 4)[-1])[0] == []
+    assert unpack(repack(modules, packets, 4)[-1])[0] == []
 
 
 @pytest.mark.parametrize("depth", [None, -1, 1.5, "4", {}, [], True])
-def test_a_nonsensical_depth_is_ignored(page: Page, depth: Any) -> None:
-    assert all(len(unpack(payload)[0]) <= 2 for payload in repack(page, stream(6), 2, depth))
-    assert len(unpack(repack(page, stream(6), 2, depth)[-1])[0]) == 2
+def test_a_nonsensical_depth_is_ignored(modules: Page, depth: Any) -> None:
+    assert all(len(unpack(payload)[0]) <= 2 for payload in repack(modules, stream(6), 2, depth))
+    assert len(unpack(repack(modules, stream(6), 2, depth)[-1])[0]) == 2
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xef", b"\xef\x0f\x00", b"\xef\x0f\x03\xff\x6f\x01", b"\xef" * 40, b"\x6f"])
-def test_a_malformed_payload_goes_out_as_it_is(page: Page, payload: bytes) -> None:
-    first, damaged, after = repack(page, [stream(1)[0], (payload, 960), stream(3)[2]], 4)
+def test_a_malformed_payload_goes_out_as_it_is(modules: Page, payload: bytes) -> None:
+    first, damaged, after = repack(modules, [stream(1)[0], (payload, 960), stream(3)[2]], 4)
     assert damaged == payload
     assert unpack(after) == ([RedBlock(OPUS, 1920, frame(0))], RedBlock(OPUS, 0, frame(2)))
     assert first == pack(OPUS, frame(0))
 
 
 @pytest.mark.parametrize("timestamp", [None, "960", {}, 0.5])
-def test_a_frame_without_a_timestamp_goes_out_as_it_is(page: Page, timestamp: Any) -> None:
+def test_a_frame_without_a_timestamp_goes_out_as_it_is(modules: Page, timestamp: Any) -> None:
     payload = stream(2)[1][0]
-    assert repack(page, [(payload, timestamp)], 4) == [payload]
+    assert repack(modules, [(payload, timestamp)], 4) == [payload]
 
 
 def bytes_a_packet(page: Page, seconds: float = 1.5) -> tuple[float, dict[str, Any]]:

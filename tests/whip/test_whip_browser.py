@@ -13,15 +13,11 @@ from aiohttp.test_utils import TestServer
 from broadcasting import SECONDS, SECRET, Service, ffmpeg, hear, see, serving, track_of
 from playwright.async_api import Page, async_playwright
 
+from bench.chromium import AUTOPLAY, CHROMIUM, FLAGS
 from rtc.client import join
 from signaling.tokens import Grants, issue
 
 CLIENTS = Path(__file__).parents[2] / "web" / "node_modules" / "whip-whep"
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
-]  # fmt: skip
 PAGE = (
     """<!doctype html><title>Player</title><video autoplay muted playsinline></video>
 <script type="module">
@@ -141,7 +137,7 @@ async def player() -> AsyncIterator[tuple[str, Page]]:
     origin = str(site.make_url("/")).rstrip("/")
     try:
         async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, AUTOPLAY])
             page = await browser.new_page()
             page.set_default_timeout(SECONDS * 1000)
             await page.goto(origin, wait_until="domcontentloaded")  # "load" would wait for the video

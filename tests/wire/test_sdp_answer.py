@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from aiortc.mediastreams import AudioStreamTrack
 from aiortc.sdp import SessionDescription
 from playwright.async_api import async_playwright
 
+from bench.chromium import CHROMIUM, FLAGS
 from rtc.wire import extensions as ext
 from rtc.wire.sdp import (
     Answer,
@@ -48,13 +48,6 @@ AUDIO = OfferedMedia(
 VIDEO = replace(AUDIO, kind="video", mid="v", formats=("96", "97"), codecs=(Codec("VP8", 96, 90000),))
 DATA = replace(AUDIO, kind="application", mid="d", formats=("webrtc-datachannel",), codecs=(), sctp_port=5000)
 
-
-CHROMIUM = shutil.which("chromium") or ""
-CHROMIUM_FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
-]
 
 
 def offer_of(*media: OfferedMedia) -> Offer:
@@ -428,10 +421,9 @@ TAKE = """async (sdp) => {
 }"""
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium on the PATH")
 async def test_chromium_takes_answers_first_renegotiated_and_after_an_ice_restart() -> None:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             page = await browser.new_page()
             taken: dict[str, list[list[dict[str, object]]]] = {}
