@@ -130,7 +130,12 @@ def main(
     = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line.")] = False,
 ) -> None:
-    """What a viewer sees over bad networks: Chromium, `clarion serve`, Chromium, in real time."""
+    """What a viewer sees over bad networks: Chromium, `clarion serve`, Chromium, in real time.
+
+    The other figures of video have commands of their own, `python -m bench.video.NAME`: bottleneck (links that carry
+    only so much), links (the same with Chromium, and glass to glass), listeners (unequal links in one room, and fifty
+    bad ones), lipsync, and stock (aiortc as the viewer).
+    """
     try:
         chosen = named(rows) if rows else ROWS
     except ValueError as error:

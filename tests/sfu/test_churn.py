@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 
-from virtual_room import Network, network, simulate
-
+from bench.room.network import Network, network, simulate
 from rtc.sfu.fanout import Fanout
 from rtc.sfu.leg import Leg
 from rtc.sfu.link import Link

@@ -7,9 +7,9 @@ import struct
 from itertools import pairwise
 
 import pytest
-from virtual_client import Client
-from virtual_room import SERVER, Network, network, simulate
 
+from bench.room.client import Client
+from bench.room.network import SERVER, Network, network, simulate
 from rtc.repair.redundancy import HEADER_BYTES
 from rtc.sfu.link import MAX_ADDRESSES, QUIET_SECONDS
 from rtc.sfu.port import EARLY_ADDRESSES, EARLY_DATAGRAMS, REBIND_TRIES_PER_SECOND

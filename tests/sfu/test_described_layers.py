@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import pytest
-from narrow_room import FRAME_SECONDS, NUMBER_ID
-from virtual_media import Track
-from virtual_room import Network, network, simulate
-from virtual_svc import DESCRIPTOR_ID, Shown, Svc, SvcParticipant
 
+from bench.room.media import Track
+from bench.room.network import Network, network, simulate
+from bench.room.participant import FRAME_SECONDS, NUMBER_ID
+from bench.room.svc import DESCRIPTOR_ID, Shown, Svc, SvcParticipant
 from rtc.netem import LinkProfile
 
 RTT = 0.04

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_fanout import Wire, listener, pass_on, source_of
-from virtual_media import Heard
-from virtual_svc import DESCRIPTOR_ID, Screen, Svc, packets_of
 
+from bench.room.media import Heard
+from bench.room.svc import DESCRIPTOR_ID, Screen, Svc, packets_of
 from rtc.sfu.description import MAX_JUMP, Described, Description, Moved, continue_with
 from rtc.sfu.group import SCALAR_LEGS
 from rtc.sfu.slot import Slot

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from narrow_room import Participant
-from virtual_browser import Browser
-from virtual_room import Network, network, simulate
 
+from bench.room.browser import Browser
+from bench.room.network import Network, network, simulate
+from bench.room.participant import Participant
 from rtc.netem import LinkProfile
 
 

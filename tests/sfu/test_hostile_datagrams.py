@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
-from virtual_client import Client
-from virtual_media import LEVEL_ID, MID_ID, OPUS
-from virtual_room import network
 
+from bench.room.client import Client
+from bench.room.media import LEVEL_ID, MID_ID, OPUS
+from bench.room.network import network
 from rtc.sfu import Node
 from rtc.wire.rtp import RtpPacket
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
-from narrow_room import Participant
-from virtual_room import Network, network, simulate
 
+from bench.room.network import Network, network, simulate
+from bench.room.participant import Participant
 from rtc.netem import LinkProfile
 from rtc.sfu.reports import BURST_SECONDS, NUMBERS_PER_SECOND
 from rtc.sfu.slot import KEYFRAME_BURST, KEYFRAME_SECONDS

@@ -6,10 +6,10 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from narrow_room import Participant
-from virtual_client import Client
-from virtual_room import Network, network, simulate
 
+from bench.room.client import Client
+from bench.room.network import Network, network, simulate
+from bench.room.participant import Participant
 from rtc.netem import LinkProfile
 
 RTT = 0.04

@@ -8,10 +8,10 @@ from itertools import pairwise
 from statistics import median
 
 import pytest
-from narrow_room import Participant
-from virtual_camera import FRAME, PACKET, shown
-from virtual_room import network, simulate
 
+from bench.room.camera import FRAME, PACKET, shown
+from bench.room.network import network, simulate
+from bench.room.participant import Participant
 from rtc.netem import LinkProfile
 from rtc.wire import rtcp
 

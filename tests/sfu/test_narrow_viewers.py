@@ -9,10 +9,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from narrow_room import Participant
-from virtual_camera import Camera, shown
-from virtual_room import network, simulate
 
+from bench.room.camera import Camera, shown
+from bench.room.network import network, simulate
+from bench.room.participant import Participant
 from rtc.netem import LinkProfile
 
 RTT = 0.04

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from virtual_client import Client
-from virtual_room import network, simulate
 
+from bench.room.client import Client
+from bench.room.network import network, simulate
 from rtc.wire import rtcp
 
 SECONDS = 20

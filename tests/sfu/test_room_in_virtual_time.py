@@ -6,9 +6,10 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from virtual_client import Client
-from virtual_media import Heard, Track
-from virtual_room import network, simulate
+
+from bench.room.client import Client
+from bench.room.media import Heard, Track
+from bench.room.network import network, simulate
 
 
 def runs(heard: list[Heard]) -> list[list[Heard]]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from virtual_client import Client
-from virtual_media import Heard
-from virtual_room import Network, network, simulate
 
+from bench.room.client import Client
+from bench.room.media import Heard
+from bench.room.network import Network, network, simulate
 from rtc.wire import rtcp
 from rtc.wire.payload import Vp8Descriptor
 

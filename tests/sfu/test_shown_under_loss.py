@@ -6,11 +6,11 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from virtual_browser import Browser, CheckingBrowser
-from virtual_camera import Camera
-from virtual_room import Network, network, simulate
-from virtual_viewer import Viewer
 
+from bench.room.browser import Browser, CheckingBrowser
+from bench.room.camera import Camera
+from bench.room.network import Network, network, simulate
+from bench.room.viewer import Viewer
 from rtc.netem import LinkProfile
 
 PACKETS = 7

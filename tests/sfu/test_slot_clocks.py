@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from virtual_client import Client
-from virtual_room import network, simulate
+
+from bench.room.client import Client
+from bench.room.network import network, simulate
 
 RATES = {"audio": 48000, "video": 90000}
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from virtual_browser import Browser
-from virtual_room import Network, network, simulate
 
+from bench.room.browser import Browser
+from bench.room.network import Network, network, simulate
 from rtc.repair.playout import HITCH_SECONDS
 
 

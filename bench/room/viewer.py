@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
-from narrow_room import Participant
-from virtual_browser import Browser
-from virtual_decoder import Vp8Decoder
-
+from bench.room.browser import Browser
+from bench.room.decoder import Vp8Decoder
+from bench.room.participant import Participant
 from rtc.wire import rtcp
 from rtc.wire.rtp import RtpPacket
 
@@ -24,6 +23,7 @@ class Viewer(Browser, Participant):
         self.decoders: defaultdict[str, Vp8Decoder] = defaultdict(Vp8Decoder)
 
     async def join(self, *, publish: bool = True, connect: bool = True) -> None:
+        """Join, and begin to show."""
         await super().join(publish=publish, connect=connect)
         self._tasks.append(asyncio.create_task(self._play()))
 

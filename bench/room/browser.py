@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
-from virtual_checks import Checks
-from virtual_client import Client
-from virtual_media import VP8, Heard, Track
-
+from bench.room.checks import Checks
+from bench.room.client import Client
+from bench.room.media import VP8, Heard, Track
 from rtc.wire import rtcp
 from rtc.wire.extensions import PLAYOUT_DELAY, unpack_playout_delay
 from rtc.wire.rtp import RtpPacket
@@ -35,6 +34,7 @@ class Browser(Client):
         self._highest: dict[str, int] = {}
 
     def offer(self) -> str:
+        """What it says of itself, with XR and playout-delay."""
         lines = super().offer().split("\r\n")
         at = [place for place, line in enumerate(lines) if line.startswith("m=video")]
         for place in reversed(at):
@@ -153,6 +153,7 @@ class CheckingBrowser(Browser):
         self.checks.answered(transaction, now=self.now)
 
     def send_rtp(self, packet: RtpPacket) -> None:
+        """Nothing while it is not heard."""
         if self.checks.writable:
             super().send_rtp(packet)
         for track in self.tracks:
@@ -160,5 +161,6 @@ class CheckingBrowser(Browser):
                 track.history.pop(packet.sequence_number, None)  # nor does Chromium send it when it is asked to
 
     def send_rtcp_bytes(self, compound: bytes) -> None:
+        """Nothing while it is not heard."""
         if self.checks.writable:
             super().send_rtcp_bytes(compound)

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from virtual_client import Client
-
+from bench.room.client import Client
 from bench.virtual import VirtualLoop, run
 from bench.virtual_udp import open_virtual_udp
 from rtc.netem import Link, LinkProfile
@@ -35,6 +34,7 @@ class Network:
         return f"10.0.1.{number}", CLIENT_PORT
 
     def next_track(self) -> int:
+        """A number for a track."""
         self._tracks += 1
         return self._tracks
 
@@ -61,6 +61,7 @@ class Loopback(Network):
         self.server = ("127.0.0.1", node.port)
 
     def address_of(self, number: int) -> tuple[str, int]:
+        """Any free port."""
         return "127.0.0.1", 0
 
 

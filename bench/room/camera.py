@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from narrow_room import Participant
-from virtual_control import OwnEstimate
-from virtual_media import Heard, Track
+from bench.room.control import OwnEstimate
+from bench.room.media import Heard, Track
+from bench.room.participant import Participant
 
 FRAME_SECONDS = 1 / 30
 PACKET = 1100
@@ -101,6 +101,7 @@ class Camera(Participant):
         return rates
 
     def encodings_wanted(self, mid: str, rids: tuple[str, ...], *, instead: bool) -> None:
+        """Set the encoders anew a little later."""
         self.asked.append((self.now, rids))
         asyncio.get_running_loop().call_later(
             self.net.rtt / 2 + NOTICE_SECONDS, self._set_encodings, mid, rids, instead

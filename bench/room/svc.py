@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from narrow_room import FRAME_SECONDS, Participant
-from virtual_media import BODY, VP8, Heard, Track
-
+from bench.room.media import BODY, VP8, Heard, Track
+from bench.room.participant import FRAME_SECONDS, Participant
 from rtc.wire import rtcp
 from rtc.wire.dependency_descriptor import (
     DISCARDABLE,
@@ -226,6 +225,7 @@ class SvcParticipant(Participant):
                 self.send_rtcp([rtcp.ReceiverReport(self.ssrc), rtcp.PictureLossIndication(self.ssrc, ssrc)])
 
     def offer(self) -> str:
+        """For AV1, described or not."""
         lines = super().offer().replace(f"a=rtpmap:{VP8} VP8/90000", f"a=rtpmap:{VP8} AV1/90000").split("\r\n")
         if self.describe:
             video = [place for place, line in enumerate(lines) if line.startswith("m=video")]

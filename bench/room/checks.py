@@ -33,6 +33,7 @@ class Checks:
 
     @property
     def writable(self) -> bool:
+        """Whether it is heard, so far as it knows."""
         return self._silent_since is None
 
     def look(self, *, now: float) -> bool:

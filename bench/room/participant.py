@@ -7,10 +7,9 @@ import random
 from collections.abc import Iterator
 from functools import cached_property
 
-from virtual_client import Client
-from virtual_media import OPUS, RTX, VP8
-from virtual_room import SERVER
-
+from bench.room.client import Client
+from bench.room.media import OPUS, RTX, VP8
+from bench.room.network import SERVER
 from bench.virtual import VirtualLoop
 from rtc.netem import HEADER_BYTES, Link, LinkProfile
 from rtc.wire import rtcp
@@ -44,6 +43,7 @@ class Participant(Client):
         return []
 
     def offer(self) -> str:
+        """With times of sending and transport-wide numbers."""
         lines = []
         kind = ""
         for line in super().offer().split("\r\n"):
@@ -63,6 +63,7 @@ class Participant(Client):
         return loop.link(self.address, SERVER) if up else loop.link(SERVER, self.address)
 
     def send(self, datagram: bytes) -> None:
+        """Send, and count."""
         self.bits_sent.append((self.now, 8 * (len(datagram) + HEADER_BYTES)))
         super().send(datagram)
 
@@ -108,6 +109,7 @@ class Participant(Client):
             size -= PACKET
 
     def send_rtp(self, packet: RtpPacket) -> None:
+        """Send with a number of its own; no more again than it may."""
         if packet.payload_type == RTX:
             if self._resent_bits > self.remb:
                 return

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from virtual_endpoint import Endpoint
-from virtual_media import (
+from bench.room.endpoint import Endpoint
+from bench.room.media import (
     BODY,
     LEVEL_ID,
     MID_ID,
@@ -23,7 +23,6 @@ from virtual_media import (
     Track,
     media_lines,
 )
-
 from rtc.repair.nack import NackGenerator
 from rtc.repair.reception import Reception
 from rtc.sfu import Peer, Quality, SlotView
@@ -32,7 +31,7 @@ from rtc.wire.rtp import RtpPacket
 from rtc.wire.sequence import Unwrapper
 
 if TYPE_CHECKING:
-    from virtual_room import Network
+    from bench.room.network import Network
 
 
 class Client(Endpoint):
@@ -87,27 +86,34 @@ class Client(Endpoint):
     # --- PeerEvents
 
     def transport_changed(self, state: str) -> None:
+        """Note it."""
         self.states.append(state)
 
     def slots_changed(self, slots: tuple[SlotView, ...]) -> None:
+        """Note it."""
         self.slots = slots
 
     def speakers_changed(self, speakers: tuple[tuple[str, int], ...]) -> None:
+        """Note it."""
         self.speakers.append((self.now, speakers))
 
     def qualities_changed(self, qualities: tuple[Quality, ...]) -> None:
+        """Note it."""
         self.qualities.append((self.now, qualities))
 
     def clocks_changed(self, timestamps: Mapping[str, int]) -> None:
+        """Note it."""
         self.clocks.append((self.now, dict(timestamps)))
 
     def encodings_wanted(self, mid: str, rids: tuple[str, ...], *, instead: bool) -> None:
+        """Leave out encodings that nobody needs."""
         self.wanted_encodings = rids
         for track in self.tracks:
             if track.mid == mid and self.obeys:
                 track.active = track.rid in rids
 
     def codecs_changed(self, codecs: tuple[str, ...]) -> None:
+        """Note it."""
         self.codecs.append(codecs)
 
     def protection_changed(self, mid: str, depth: int, copies: int) -> None:
@@ -116,6 +122,7 @@ class Client(Endpoint):
     # --- signalling
 
     def offer(self) -> str:
+        """Its tracks and slots, as SDP."""
         lines = [
             "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0",
             "a=group:BUNDLE " + " ".join([*dict.fromkeys(t.mid for t in self.tracks), *self.slot_kinds]),
@@ -179,6 +186,7 @@ class Client(Endpoint):
             await asyncio.sleep(self.net.rtt)  # until the server has connected too
 
     async def leave(self) -> None:
+        """Leave the room and close."""
         await self.end_tasks()
         await self.peer.close()
         await self.close()

@@ -48,6 +48,7 @@ class Endpoint(asyncio.DatagramProtocol):
 
     @property
     def now(self) -> float:
+        """Seconds, by the clock of its loop."""
         return asyncio.get_running_loop().time()
 
     @property
@@ -94,21 +95,26 @@ class Endpoint(asyncio.DatagramProtocol):
         self._tasks[0].cancel()
 
     def send(self, datagram: bytes) -> None:
+        """Send a datagram to the server."""
         if not self._endpoint.is_closing():
             self._endpoint.sendto(datagram, self.server)
 
     def send_rtp(self, packet: RtpPacket) -> None:
+        """Send a packet, once it is connected."""
         if self._tx is not None:
             self.send(self._tx.protect(packet.serialize()))
 
     def send_rtcp(self, packets: Sequence[rtcp.RtcpPacket]) -> None:
+        """Send a compound packet, once it is connected."""
         self.send_rtcp_bytes(rtcp.serialize(packets))
 
     def send_rtcp_bytes(self, compound: bytes) -> None:
+        """The same, serialized."""
         if self._tx is not None:
             self.send(self._tx.protect_rtcp(compound))
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Take what comes from the server."""
         if data[0] < 4:
             self._answered(data[8 : stun.HEADER_LENGTH])
         elif 20 <= data[0] <= 63:

@@ -1,0 +1,1 @@
+"""Participants of a call in virtual time, as browsers behave: for the benches and the tests of whole rooms."""
