@@ -69,6 +69,9 @@ long the next time."""
 MAX_BLIND_SECONDS = 8.0
 """The longest such time."""
 
+COUNTED_SECONDS = 4.0
+"""What a receiver says that it has lost of audio is counted over two seconds, and told of after one or more."""
+
 FAILED_SECONDS = 10.0
 """What is too much turns out to be within this time."""
 
@@ -168,6 +171,15 @@ class Downlink:
     def knows(self) -> bool:
         """Whether the listener gives feedback at all."""
         return self._heard_at > 0
+
+    def most_by_chance(self, copies: int, *, now: float) -> float:
+        """Share of audio lost lately, with all of so many copies, that no full queue dropped: 1 where nothing is known.
+
+        Sound that is sent more often for what it did drop would keep it full.
+        """
+        if not self.knows or not self.estimator.is_crowded(now=now, within=COUNTED_SECONDS):
+            return 1.0
+        return self.copies.path_loss**copies
 
     def judge_copies(self, *, now: float) -> None:
         """See how often to send each packet."""

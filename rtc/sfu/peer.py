@@ -355,7 +355,7 @@ class Peer:
         for source in self.sources:
             if source.kind == "video":
                 self._reports.judge_uplink(source, now)
-            elif source.judge(now=now):
+            elif source.judge(most=self._uplink.most_by_chance(now=now), now=now):
                 wanted = source.protection.protection
                 self._reports.hurry()
                 self.events.protection_changed(source.mid, wanted.depth, wanted.copies)

@@ -376,6 +376,7 @@ class Reports:
         if slot.source is None or leg is None:
             return
         loss = slot.path.loss(leg.outgoing(slot.source.fanout.highest))
+        loss = min(loss, self._downlink.most_by_chance(slot.protection.copies, now=now))
         slot.controller.frames = slot.source.frames
         if slot.controller.reported(loss, slot.path.burst, now=now):
             slot.source.fanout.protect(slot, slot.controller.protection)

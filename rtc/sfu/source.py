@@ -265,8 +265,11 @@ class Source:
         """Police the publisher: what it sends is multiplied by its listeners."""
         return self._allowance.take(now=now)
 
-    def judge(self, *, now: float) -> bool:
-        """Look at what the path from the publisher loses, and at the frames; True when it is to protect otherwise."""
+    def judge(self, *, most: float = 1.0, now: float) -> bool:
+        """Look at what the path from the publisher loses, and at the frames; True when it is to protect otherwise.
+
+        What is lost beyond `most`, a share, is no reason to.
+        """
         packets, octets = self._measured
         if self.packets == packets:
             return False
@@ -274,7 +277,8 @@ class Source:
         self._measured = self.packets, self.octets
         size = max(size, self.frames.size + (size - self.frames.size) * SIZE_SMOOTHING)
         self.frames = Frames(size, self._frame_ticks / self.clock_rate or self.frames.seconds)
-        return self.protection.reported(*self.meter.measure(), now=now)
+        loss, burst = self.meter.measure()
+        return self.protection.reported(min(loss, most), burst, now=now)
 
     def _follow(
         self, header: RtpHeader, codec: str, payload: bytes, carried: tuple[tuple[str, bytes], ...],

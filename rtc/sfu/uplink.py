@@ -35,6 +35,9 @@ OVERHEAD_BYTES = 28 + 16
 AUDIO_SECONDS = 1.0
 """The rate of audio, which is set aside, is measured over this long."""
 
+COUNTED_SECONDS = 3.0
+"""What is lost of audio is counted over two seconds."""
+
 SEND_TIME_TICK = 1 / (1 << 18)
 """Seconds: the unit of abs-send-time, 24 bits."""
 
@@ -126,6 +129,15 @@ class Uplink:
             self.told, self._told_at = bitrate, now
             told.append(rtcp.ReceiverEstimate(ssrc, bitrate, ssrcs))
         return told
+
+    def most_by_chance(self, *, now: float) -> float:
+        """Share of audio lost lately that no full queue dropped: 1 where nothing is known.
+
+        Sound that is sent more often for what it did drop would keep it full.
+        """
+        if self._video_at < 0 or not self.estimator.is_crowded(now=now, within=COUNTED_SECONDS):
+            return 1.0
+        return self.estimator.loss.chance
 
     def _count(self, key: int, number: int, *, after_silence: bool) -> None:
         gaps = self._gaps.get(key)
