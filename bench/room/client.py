@@ -215,11 +215,11 @@ class Client(Endpoint):
         track.history.pop((packet.sequence_number - 600) & 0xFFFF, None)
         self.send_rtp(packet)
 
-    async def speak(self, seconds: float, *, track: int = 0) -> None:
-        """Send 20 ms frames of audio."""
+    async def speak(self, seconds: float, *, track: int = 0, frame: bytes = b"\xf8\xff\xfe") -> None:
+        """Send 20 ms frames of audio, the shortest that can be decoded unless said otherwise."""
         one = self.tracks[track]
         for _ in range(round(seconds / 0.02)):
-            self.publish_packet(one, b"\xf8\xff\xfe")  # a frame that decodes
+            self.publish_packet(one, frame)
             one.timestamp += 960
             await asyncio.sleep(0.02)
         await asyncio.sleep(self.net.rtt)  # what is under way arrives

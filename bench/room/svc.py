@@ -204,12 +204,12 @@ class SvcParticipant(Participant):
 
     @cached_property
     def screen(self) -> Screen:
-        """What it shows of its first slot."""
+        """What it shows of its first slot of video."""
         return Screen()
 
     def _take_rtp(self, packet: RtpPacket) -> None:
         super()._take_rtp(packet)
-        heard = self.heard["0"]
+        heard = self.heard[next((mid for mid, kind in self.slot_kinds.items() if kind == "video"), "")]
         if self.describe and heard:
             self.screen.watch(heard[-1:])
 

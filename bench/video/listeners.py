@@ -2,9 +2,9 @@
 
     python -m bench.video.listeners [--json]
 
-One run a row, a round trip of 40 ms on each hop. The listener on the widest link is there first and the other two join
-it; each row stands beside the same listener alone. They are programs that answer as browsers do (`bench.room`), the
-server is the real one, with its ICE, DTLS and SRTP.
+One run a row, a round trip of 40 ms on each hop. Of three the listener on the widest link is there first and the other
+two join it; each row stands beside the same listener alone. Then a link falls while somebody listens and looks. They
+are programs that answer as browsers do (`bench.room`), the server is the real one, with its ICE, DTLS and SRTP.
 """
 
 from __future__ import annotations
@@ -47,6 +47,12 @@ RIGHT = {
 four fifths of the link, as sound and repair want a part of it. With headers VP8 is 280 and 1,600 kbit/s, and half of
 that with half the frames; AV1 130, 690 and 1,930 kbit/s."""
 
+FALLS = (700_000, 300_000)  # bit/s
+NARROW = 12.0  # seconds
+KNOWN = 2.0  # seconds after which it is known that a link has become narrow
+SOUND = bytes(80)  # a frame of Opus at 32 kbit/s
+SOUND_PACKETS = 50  # a second
+
 FIFTY, LOSS = 50, 0.3
 PACKETS = 3  # of each frame: 740 kbit/s
 LEARN, MEASURE = 8.0, 10.0  # seconds of loss before it is measured, and measured
@@ -82,18 +88,8 @@ def listen(camera: str, links: Sequence[int]) -> list[Got]:
 
     async def call() -> None:
         async with network() as net:
-            if camera == CAMERAS[0]:
-                sender: Camera | SvcParticipant = Camera(
-                    net, "camera", publish=("video",), audio_slots=0, rids=("q", "h", "f")
-                )
-            else:
-                sender = SvcParticipant(net, "camera", publish=("video",), audio_slots=0)
-            await sender.join()
-            seconds = FIRST + LASTS
-            filming = asyncio.create_task(
-                sender.film_encodings(seconds) if isinstance(sender, Camera)
-                else sender.film_layers(seconds, Svc(3, 3))
-            )  # fmt: skip
+            sender = await _camera(net, camera, "video")
+            filming = asyncio.create_task(_film(sender, FIRST + LASTS))
             begin = sender.now
             viewers: dict[int, tuple[Participant, float]] = {}
             for link in LINKS:
@@ -102,34 +98,59 @@ def listen(camera: str, links: Sequence[int]) -> list[Got]:
                 if link == LINKS[0]:
                     await asyncio.sleep(begin + FIRST - sender.now)
             await filming
-            numbers = {track.number: place for place, track in enumerate(sender.tracks)}
             for link in links:
                 viewer, joined = viewers[link]
-                found.append(_judge(viewer, numbers, RIGHT[camera][link], joined, sender.now))
+                found.append(_judge(viewer, sender, RIGHT[camera][link], joined))
 
     simulate(call, rtt=RTT)
     return found
 
 
-async def _viewer(net: Network, like: type[Participant], link: int) -> tuple[Participant, float]:
+async def _camera(net: Network, camera: str, *publish: str) -> Camera | SvcParticipant:
+    sender: Camera | SvcParticipant
+    if camera == CAMERAS[0]:
+        sender = Camera(net, "camera", publish=publish, audio_slots=0, rids=("q", "h", "f"))
+    else:
+        sender = SvcParticipant(net, "camera", publish=publish, audio_slots=0)
+    await sender.join()
+    return sender
+
+
+async def _film(sender: Camera | SvcParticipant, seconds: float) -> None:
+    if isinstance(sender, Camera):
+        await sender.film_encodings(seconds)
+    else:
+        await sender.film_layers(seconds, Svc(3, 3))
+
+
+async def _viewer(
+    net: Network, like: type[Participant], link: int, *, hears: bool = False
+) -> tuple[Participant, float]:
     kind = SvcParticipant if like is SvcParticipant else Participant
-    viewer = kind(net, f"viewer {link}", publish=(), audio_slots=0, video_slots=1)
+    viewer = kind(net, f"viewer {link}", publish=(), audio_slots=int(hears), video_slots=1)
     joined = viewer.now
     joining = asyncio.create_task(viewer.join())
     await asyncio.sleep(0)
-    viewer.narrow(down=LinkProfile(bandwidth=link, queue=QUEUE, delay=RTT / 2))
+    viewer.narrow(down=_link(link))
     await joining
     return viewer, joined
 
 
-def _judge(
-    viewer: Participant, numbers: dict[int, int], right: tuple[int, int], joined: float, end: float
-) -> Got:
-    """`numbers` are the sizes by the numbers of tracks, for VP8."""
+def _link(bitrate: int) -> LinkProfile:
+    return LinkProfile(bandwidth=bitrate, queue=QUEUE, delay=RTT / 2)
+
+
+def _pictures(viewer: Participant, sender: Participant) -> list[tuple[float, int]]:
+    """When a viewer could show pictures, and of which size."""
     if isinstance(viewer, SvcParticipant):
-        pictures = [(one.time, one.spatial) for one in viewer.screen.shown]
-    else:
-        pictures = [(time, numbers[track]) for time, track in shown(viewer.heard["0"])]
+        return [(one.time, one.spatial) for one in viewer.screen.shown]
+    sizes = {track.number: place for place, track in enumerate(sender.tracks)}
+    (mid,) = (mid for mid, kind in viewer.slot_kinds.items() if kind == "video")
+    return [(time, sizes[track]) for time, track in shown(viewer.heard[mid])]
+
+
+def _judge(viewer: Participant, sender: Participant, right: tuple[int, int], joined: float) -> Got:
+    pictures, end = _pictures(viewer, sender), sender.now
     size, least = right
 
     def is_right(since: float) -> bool:
@@ -165,6 +186,46 @@ def three() -> list[Result]:
                 Result(row, "longest gap, s", got.longest, alone.longest, f"<= {FREEZE_SECONDS}",
                        got.longest <= FREEZE_SECONDS),
             ]  # fmt: skip
+    return results
+
+
+def falls() -> list[Result]:
+    """A listener with sound and picture whose link falls."""
+    return [one for camera in CAMERAS for link in FALLS for one in _fall(camera, link)]
+
+
+def _fall(camera: str, link: int) -> list[Result]:
+    results: list[Result] = []
+
+    async def call() -> None:
+        async with network() as net:
+            sender = await _camera(net, camera, "video", "audio")
+            viewer, _ = await _viewer(net, type(sender), LINKS[0], hears=True)
+            voice = next(place for place, track in enumerate(sender.tracks) if track.kind == "audio")
+            both = asyncio.gather(
+                _film(sender, FIRST + NARROW), sender.speak(FIRST + NARROW, track=voice, frame=SOUND)
+            )
+            await asyncio.sleep(FIRST)
+            fell = sender.now
+            viewer.narrow(down=_link(link))
+            await both
+            end = fell + NARROW
+            times = [time for time, _ in _pictures(viewer, sender) if time < end]
+            last = max((time for time in times if time < fell), default=fell)
+            longest = max(b - a for a, b in pairwise([last, *(time for time in times if time >= fell), end]))
+            fps = sum(time >= fell + KNOWN for time in times) / (NARROW - KNOWN)
+            heard = {one.sequence for one in viewer.heard["0"] if fell <= one.time}
+            lost = max(0.0, 1 - len(heard) / (SOUND_PACKETS * NARROW))
+            asked = sum(time >= fell for track in sender.tracks for time in track.plis)
+            row = f"{camera}, {LINKS[0] // 1000:,} to {link // 1000:,} kbit/s"
+            results.extend([
+                Result(row, "longest gap, s", longest, None, "<= 1", longest <= 1),
+                Result(row, "frames a second, from 2 s after", fps, None, "", True),
+                Result(row, "sound lost", lost, None, "<= 0.01", lost <= 0.01),
+                Result(row, "key frames asked for", asked, None, "", True),
+            ])  # fmt: skip
+
+    simulate(call, rtt=RTT)
     return results
 
 
@@ -217,7 +278,7 @@ def fifty() -> list[Result]:
 
 def main(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line.")] = False) -> None:
     """Print what became of each bar; exit with 1 when one is missed."""
-    results = [*three(), *fifty()]
+    results = [*three(), *falls(), *fifty()]
     table = Table("listener", "figure", "value", "alone", "bar", "", title="Listeners in one room, in virtual time")
     for one in results:
         alone = "" if one.alone is None else f"{one.alone:.3g}"

@@ -26,14 +26,6 @@ class Speaker(Camera):
         self.protections.append((self.now, depth, copies))
 
 
-async def talk(camera: Camera, seconds: float) -> None:
-    (one,) = (track for track in camera.tracks if track.kind == "audio")
-    for _ in range(round(seconds / 0.02)):
-        camera.publish_packet(one, FRAME)
-        one.timestamp += 960
-        await asyncio.sleep(0.02)
-
-
 def test_sound_is_not_sent_several_times_because_a_queue_was_full_and_leaves_the_picture_its_room() -> None:
     async def scenario() -> None:
         async with network() as net:
@@ -42,7 +34,7 @@ def test_sound_is_not_sent_several_times_because_a_queue_was_full_and_leaves_the
             viewer = Participant(net, "viewer", publish=(), audio_slots=1, video_slots=1)
             await viewer.join()
             viewer.narrow(down=LinkProfile(bandwidth=WIDE, queue=QUEUE, delay=RTT / 2))
-            both = asyncio.gather(camera.film_encodings(30), talk(camera, 30))
+            both = asyncio.gather(camera.film_encodings(30), camera.speak(30, track=3, frame=FRAME))
             await asyncio.sleep(10)
             viewer.narrow(down=LinkProfile(bandwidth=NARROW, queue=QUEUE, delay=RTT / 2))
             narrowed = viewer.now
@@ -68,7 +60,7 @@ def test_who_speaks_is_not_asked_to_protect_what_its_own_full_queue_dropped() ->
             viewer = Participant(net, "viewer", publish=(), audio_slots=1, video_slots=1)
             await viewer.join()
             camera.narrow(up=LinkProfile(bandwidth=WIDE, queue=QUEUE, delay=RTT / 2))
-            both = asyncio.gather(camera.film_encodings(25), talk(camera, 25))
+            both = asyncio.gather(camera.film_encodings(25), camera.speak(25, track=3, frame=FRAME))
             await asyncio.sleep(10)
             camera.narrow(up=LinkProfile(bandwidth=NARROW, queue=QUEUE, delay=RTT / 2))
             await both
