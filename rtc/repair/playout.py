@@ -30,6 +30,9 @@ STEP_SECONDS = 0.05
 MAX_SECONDS = 0.8
 """Longest delay asked for: with more, people talk at the same time."""
 
+SPARE_SECONDS = 0.02
+"""A shorter delay has to leave so much to spare: what is measured wavers, and each change is seen."""
+
 HOLD_SECONDS = 10.0
 """A shorter delay is taken only when it would have sufficed for as long."""
 
@@ -75,13 +78,13 @@ class PlayoutDelay:
 
         Both are seldom at their worst for the same packet: their tails add up like independent errors.
         """
-        late = max(0.0, math.hypot(uplink, downlink) - HITCH_SECONDS)
-        wanted = min(MAX_SECONDS, round(math.ceil(late / STEP_SECONDS) * STEP_SECONDS, 2))
+        late = math.hypot(uplink, downlink) - HITCH_SECONDS
+        wanted = _steps(late)
         if wanted >= self.seconds:
             changed = wanted > self.seconds
             self.seconds, self._enough, self._since = wanted, 0.0, now
             return changed
-        self._enough = max(self._enough, wanted)
+        self._enough = max(self._enough, _steps(late + SPARE_SECONDS) if late > 0 else 0.0)
         if now - self._since < HOLD_SECONDS:
             return False
         if self.seconds <= self._enough:
@@ -90,3 +93,7 @@ class PlayoutDelay:
         self.seconds = max(self._enough, round(self.seconds - STEP_SECONDS, 2))
         self._since = now - HOLD_SECONDS + FALL_SECONDS
         return True
+
+
+def _steps(late: float) -> float:
+    return min(MAX_SECONDS, round(math.ceil(max(0.0, late) / STEP_SECONDS) * STEP_SECONDS, 2))

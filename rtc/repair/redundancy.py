@@ -51,6 +51,9 @@ MAX_PAYLOAD_BYTES = 1100
 WINDOW_PACKETS = 100
 """Loss is measured over so many packets: it wavers by 5 points at 50 %."""
 
+CHANGED_DEVIATIONS = 3.0
+"""The loss of WINDOW_PACKETS is this many standard deviations off its mean once in 400 times by chance."""
+
 WINDOW_SECONDS = 2.0
 """The same in time, at 20 ms a packet."""
 
@@ -283,6 +286,14 @@ class LossMeter:
         lost = numbers - arrived
         gaps = (seen & ~(seen << 1)).bit_count() - 1  # each begins beyond a number that arrived
         return lost / numbers, lost / gaps if gaps else 1.0
+
+    def level(self) -> float:
+        """Share lost over the whole window, unless the last WINDOW_PACKETS of it say that the path has changed."""
+        loss, _ = self.measure()
+        lately = self._seen & ((1 << WINDOW_PACKETS) - 1)
+        latest = 1 - lately.bit_count() / WINDOW_PACKETS
+        chance = CHANGED_DEVIATIONS * math.sqrt(loss * (1 - loss) / WINDOW_PACKETS)
+        return latest if self._seen >> WINDOW_PACKETS and abs(latest - loss) > chance else loss
 
 
 class RedHistory:

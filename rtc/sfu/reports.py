@@ -344,10 +344,9 @@ class Reports:
 
     def judge_uplink(self, source: Source, now: float) -> None:
         """Note how lossy the path of a source of video is, and how late its repairs are."""
-        loss, _ = source.meter.measure()
         if self._uplink.estimator.is_crowded(now=now, within=JUDGED_SECONDS):
             return
-        source.loss = loss
+        source.loss = source.meter.level()
         trip = self._round_trip
         source.repair_seconds = playout.uplink_seconds(source.loss, trip.assumed, answers=trip.tries)
 

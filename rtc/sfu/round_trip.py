@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
+from statistics import median_low
+
 from rtc.repair.nack import DEFAULT_RTT_SECONDS
 from rtc.wire import rtcp
 
 MAX_RTT_SECONDS = 10.0
 """A longer round trip in a report is nonsense."""
+
+MEASURED_SECONDS = 0.5
+"""Of what is measured in this time the shortest is taken: a datagram that waited for a busy browser tells it of all."""
+
+MEASUREMENTS = 9
+"""Of so many the one in the middle counts."""
 
 TRIES = ((0.4, 3), (0.03, 2))
 """A browser sends nothing again, and asks for nothing again, within the round trip that it measures. On a path that
@@ -20,7 +29,7 @@ MAX_ASKERS = 31
 class RoundTrip:
     """Who only sends or only receives has no reports to measure it by: both ends send their time (XR) and answer it."""
 
-    __slots__ = ("_asked", "_ssrc", "_wall_offset", "seconds", "tries")
+    __slots__ = ("_asked", "_measured", "_measured_until", "_ssrc", "_wall_offset", "seconds", "tries")
 
     def __init__(self, ssrc: int, wall_offset: float) -> None:
         self.seconds: float | None = None
@@ -29,6 +38,8 @@ class RoundTrip:
         """How often the peer asks or answers in a round trip: see TRIES."""
         self._ssrc = ssrc
         self._wall_offset = wall_offset
+        self._measured: deque[float] = deque(maxlen=MEASUREMENTS)
+        self._measured_until = float("-inf")
         self._asked: dict[int, tuple[int, float]] = {}
 
     @property
@@ -55,7 +66,12 @@ class RoundTrip:
         elapsed = (rtcp.middle32(rtcp.ntp_from_seconds(now + self._wall_offset)) - sent - delay) & 0xFFFFFFFF
         rtt = elapsed * rtcp.DELAY_UNIT
         if rtt < MAX_RTT_SECONDS:
-            self.seconds = rtt if self.seconds is None else self.seconds + (rtt - self.seconds) / 4
+            if now < self._measured_until:
+                rtt = min(rtt, self._measured.pop())
+            else:
+                self._measured_until = now + MEASURED_SECONDS
+            self._measured.append(rtt)
+            self.seconds = median_low(self._measured)
 
     def receive(self, packet: rtcp.ExtendedReport, *, now: float) -> None:
         """Take the peer's time, and its answer to ours."""

@@ -12,7 +12,7 @@ from rtc.repair.keyframes import KeyframeCadence, KeyframeRequester
 from rtc.repair.nack import NackGenerator, requests_a_round_trip
 from rtc.repair.rates import PATIENT_WINDOW_SECONDS, WINDOW_SECONDS, LayerRates
 from rtc.repair.reception import Reception
-from rtc.repair.redundancy import MAX_COPIES, Frames, LossMeter, ProtectionController
+from rtc.repair.redundancy import MAX_COPIES, WINDOW_PACKETS, Frames, LossMeter, ProtectionController
 from rtc.wire.dependency_descriptor import DependencyDescriptor
 from rtc.wire.errors import WireError
 from rtc.wire.layering import Layering, bare, described, read_layering
@@ -55,6 +55,9 @@ MAX_PACKETS_PER_SECOND = {"audio": 400.0, "video": 3000.0}
 
 BURST_SECONDS = 4.0
 """So much may come at once: a network that stood still delivers what it held."""
+
+METERED_PACKETS = {"audio": WINDOW_PACKETS, "video": 600}
+"""Loss is measured over so many packets: of video, where nothing is decided within a second, it should not waver."""
 
 SIZE_SMOOTHING = 0.1
 """Weight of the frames since the last look against those before, where they are shorter: in pauses they are."""
@@ -101,7 +104,7 @@ class Source:
         """Packets dropped because their sequence number fits nothing."""
         self.recovered = 0
         """Packets that were lost and came back out of the redundancy of later ones."""
-        self.meter = LossMeter()
+        self.meter = LossMeter(window=METERED_PACKETS[self.kind])
         self.rates = LayerRates()
         """Of video, what each layer takes."""
         self.height = 0
@@ -170,6 +173,7 @@ class Source:
         repaired = self.nack.received(number, now=now)
         if self.kind == "video" and number - before > AWAY_PACKETS and now - self.last_time >= AWAY_SECONDS:
             self.keyframes.want()
+            self.meter = LossMeter(window=METERED_PACKETS[self.kind])
         if self.reception is not None:
             self.reception.received(header.sequence_number, header.timestamp, now=now, repaired=repaired)
         self.last_time = now
@@ -360,7 +364,7 @@ class Source:
 
     def _restart(self, ssrc: int) -> None:
         self.reception = Reception(ssrc, self.clock_rate)
-        self.meter = LossMeter()
+        self.meter = LossMeter(window=METERED_PACKETS[self.kind])
         self._frame_ticks = 0
         self.nack.reset()
         self.fanout.suspend()

@@ -167,6 +167,22 @@ def test_the_meter_finds_loss_and_bursts(loss: float, burst: float) -> None:
     assert found_burst == pytest.approx(max(burst, independent(loss)), rel=0.2)
 
 
+def test_steady_loss_is_measured_as_steady_and_a_change_at_once() -> None:
+    chance, meter = random.Random(4), LossMeter(window=600)
+    levels = []
+    for number in range(9000):
+        loss = 0.0 if number < 1000 or number >= 7000 else 0.3
+        if chance.random() >= loss:
+            meter.received(number)
+        levels.append(meter.level())
+    assert levels[999] == 0
+    assert min(levels[1110:1700]) >= 0.15, "as soon as a hundred packets tell"
+    assert min(levels[1700:7000]) >= 0.24
+    assert max(levels[1700:7000]) <= 0.36, "a hundred alone waver by a half"
+    assert max(levels[7110:7600]) <= 0.15
+    assert max(levels[7700:]) == 0
+
+
 @given(st.lists(st.integers(1 << 16, (1 << 16) + 5000)))
 def test_the_meter_stays_within_reason_whatever_arrives(numbers: list[int]) -> None:
     meter = LossMeter()

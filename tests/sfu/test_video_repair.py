@@ -59,6 +59,24 @@ def test_nearly_every_picture_arrives_within_the_delay_that_the_viewer_is_asked_
     simulate(scenario)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_viewer_of_a_steadily_lossy_path_is_asked_for_one_delay_and_keeps_it(seed: int) -> None:
+    async def scenario() -> None:
+        async with network() as net:
+            camera = await browser(net, "camera", sends=True)
+            viewer = await browser(net, "viewer", sends=False)
+            await camera.film30(3, packets=6)
+            net.shape(up=0.3, down=0.3)
+            await camera.film30(6, packets=6)
+            settled = len(viewer.playout_delays)
+            await camera.film30(40, packets=6)
+            later = viewer.playout_delays[settled - 1 :]
+            assert max(later) - min(later) <= 50
+            assert len(later) <= 4, "each change is a hitch, and the sound has to follow"
+
+    simulate(scenario, seed=seed)
+
+
 def test_browsers_on_a_lossy_path_are_told_half_of_the_round_trip_so_that_they_try_twice_as_often() -> None:
     async def scenario() -> None:
         async with network() as net:

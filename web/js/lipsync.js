@@ -33,6 +33,8 @@ const PICTURE_MOST = 200;
 const TOO_LATE = 300;
 /** With the sound held back as far as it may be, the picture is still so many ms behind: it was in vain. */
 const IN_VAIN = 100;
+/** Then it is tried again when the picture is no more than so many ms behind: else the voice would go to and fro. */
+const WORTH_ANOTHER_TRY = 150;
 /** So many steps without anything to align are a pause that both come back from as they were. */
 const PATIENCE = 3;
 /** ms: what is further apart is told by the clocks of a connection before this one. */
@@ -53,12 +55,14 @@ export class Alignment {
   /** ms that the jitter buffer of the sound, and of the picture, is asked for at least; 0: as little as it can. */
   sound = 0;
   picture = 0;
+  #vain = false;
 
   /** @param {number | null} behind  ms by which the picture is behind the sound; null: there is nothing to align */
   step(behind) {
-    if (behind === null || (!this.sound && behind > TOO_LATE)) [this.sound, this.picture] = [0, 0];
+    if (behind === null || behind <= WORTH_ANOTHER_TRY) this.#vain = false;
+    if (behind === null || (!this.sound && (this.#vain || behind > TOO_LATE))) [this.sound, this.picture] = [0, 0];
     else if (this.picture) this.picture = moved(this.picture, -behind - MOST_AHEAD, PICTURE_MOST);
-    else if (this.sound === SOUND_MOST && behind > IN_VAIN) this.sound = 0;
+    else if (this.sound === SOUND_MOST && behind > IN_VAIN) [this.sound, this.#vain] = [0, true];
     else if (this.sound || behind > MOST_BEHIND) this.sound = moved(this.sound, behind - MOST_BEHIND, SOUND_MOST);
     else if (behind < -MOST_AHEAD) this.picture = moved(0, -behind - MOST_AHEAD, PICTURE_MOST);
   }
