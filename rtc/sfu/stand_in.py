@@ -45,19 +45,21 @@ def ending(lost: Sequence[SourcePacket], leg: Leg, history: History[SourcePacket
     nothing of one above is lost as well, those below it are sent as they are.
     """
     first: dict[tuple[int, int], SourcePacket] = {}
+    highest: dict[int, int] = {}
     for packet in lost:
         if packet.layering is not None:
             first.setdefault((packet.timestamp, packet.layering.spatial), packet)
+            if packet.timestamp not in highest:  # once a picture, whatever a listener claims to have lost
+                highest[packet.timestamp] = _highest(packet, leg, history)
     found = []
     for packet in lost:
         if packet.layering is None:
             continue
-        spatial = packet.layering.spatial
-        highest = _highest(packet, leg, history)
+        spatial, last = packet.layering.spatial, highest[packet.timestamp]
         instead: SourcePacket | None = packet
-        if all((packet.timestamp, above) in first for above in range(spatial + 1, highest + 1)):
+        if all((packet.timestamp, above) in first for above in range(spatial + 1, last + 1)):
             is_first = first[packet.timestamp, spatial] is packet
-            instead = stand_in(packet, ends=spatial == highest) if is_first else None
+            instead = stand_in(packet, ends=spatial >= last) if is_first else None
         if instead is not None:
             found.append(instead)
     return found

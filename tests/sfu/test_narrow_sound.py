@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from bench.room.camera import Camera, shown
 from bench.room.network import Network, network, simulate
@@ -26,22 +28,37 @@ class Speaker(Camera):
         self.protections.append((self.now, depth, copies))
 
 
+@asynccontextmanager
+async def call(*, uplink: bool) -> AsyncIterator[tuple[Speaker, Participant]]:
+    """Sound and picture for 30 s, of which ten have passed when the link of one of the two becomes narrow."""
+    async with network() as net:
+        camera = Speaker(net)
+        viewer = Participant(net, "viewer", publish=(), audio_slots=1, video_slots=1)
+        for one in (camera, viewer):
+            await one.join()
+
+        def set_link(bitrate: int) -> None:
+            profile = LinkProfile(bandwidth=bitrate, queue=QUEUE, delay=RTT / 2)
+            if uplink:
+                camera.narrow(up=profile)
+            else:
+                viewer.narrow(down=profile)
+
+        set_link(WIDE)
+        both = asyncio.gather(camera.film_encodings(30), camera.speak(30, track=3, frame=FRAME))
+        await asyncio.sleep(10)
+        set_link(NARROW)
+        yield camera, viewer
+        await both
+
+
 def test_sound_is_not_sent_several_times_because_a_queue_was_full_and_leaves_the_picture_its_room() -> None:
     async def scenario() -> None:
-        async with network() as net:
-            camera = Speaker(net)
-            await camera.join()
-            viewer = Participant(net, "viewer", publish=(), audio_slots=1, video_slots=1)
-            await viewer.join()
-            viewer.narrow(down=LinkProfile(bandwidth=WIDE, queue=QUEUE, delay=RTT / 2))
-            both = asyncio.gather(camera.film_encodings(30), camera.speak(30, track=3, frame=FRAME))
-            await asyncio.sleep(10)
-            viewer.narrow(down=LinkProfile(bandwidth=NARROW, queue=QUEUE, delay=RTT / 2))
-            narrowed = viewer.now
+        async with call(uplink=False) as (_, viewer):
+            narrowed, way = viewer.now, viewer.way(up=False)
             await asyncio.sleep(2)
-            way, refused = viewer.way(up=False), viewer.refused
-            dropped = way.queue_dropped
-            await both
+            refused, dropped = viewer.refused, way.queue_dropped
+            await asyncio.sleep(18)
             sound = {one.sequence for one in viewer.heard["0"] if one.time >= narrowed}
             assert len(sound) >= 0.99 * 50 * 20
             assert viewer.refused - refused <= 0.1 * 50 * 18, "copies are refused as replays"
@@ -54,16 +71,8 @@ def test_sound_is_not_sent_several_times_because_a_queue_was_full_and_leaves_the
 
 def test_who_speaks_is_not_asked_to_protect_what_its_own_full_queue_dropped() -> None:
     async def scenario() -> None:
-        async with network() as net:
-            camera = Speaker(net)
-            await camera.join()
-            viewer = Participant(net, "viewer", publish=(), audio_slots=1, video_slots=1)
-            await viewer.join()
-            camera.narrow(up=LinkProfile(bandwidth=WIDE, queue=QUEUE, delay=RTT / 2))
-            both = asyncio.gather(camera.film_encodings(25), camera.speak(25, track=3, frame=FRAME))
-            await asyncio.sleep(10)
-            camera.narrow(up=LinkProfile(bandwidth=NARROW, queue=QUEUE, delay=RTT / 2))
-            await both
+        async with call(uplink=True) as (camera, _):
+            await asyncio.sleep(15)
             assert camera.way(up=True).queue_dropped > 0
             assert camera.protections == []
 
