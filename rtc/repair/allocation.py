@@ -43,6 +43,11 @@ class Wanted:
     """Pictures of a lower number are raised to their best before those of a higher one get more than the least."""
 
 
+def is_enough(budget: int, most: Sequence[int]) -> bool:
+    """Whether `allocate` gives every slot its best, whatever it shows now: each takes `most` bit/s at most."""
+    return budget >= (1 + RAISE_MARGIN) * sum(most)
+
+
 def allocate(budget: int, wanted: Sequence[Wanted]) -> list[Layer | None]:
     """The layer of each slot, None for what must be paused; most wanted first.
 

@@ -20,13 +20,15 @@ MAX_ENCODINGS = 4
 class Lines:
     """What a peer's latest offer agreed on; slots and sources outlive an offer that has them still."""
 
-    __slots__ = ("_name", "_past", "decodes", "intake", "slots", "watches_video")
+    __slots__ = ("_name", "_past", "by_ssrc", "decodes", "intake", "slots", "watches_video")
 
     def __init__(self, name: str, intake: Intake) -> None:
         self.intake = intake
         """What it sends."""
         self.slots: dict[str, Slot] = {}
         """By MID, in the order of the offer."""
+        self.by_ssrc: dict[int, Slot] = {}
+        """The same by what reports on them name."""
         self.watches_video = False
         """Whether it has slots for video."""
         self.decodes: frozenset[str] = frozenset()
@@ -67,6 +69,7 @@ class Lines:
         self._drop([slot for slot in self.slots.values() if kept.get(slot.mid) is not slot])
         self.slots.clear()
         self.slots.update(kept)
+        self.by_ssrc.update({slot.ssrc: slot for slot in kept.values()})
         watching = [slot for slot in kept.values() if slot.kind == "video"]
         self.watches_video = bool(watching)
         self.decodes = frozenset(key.partition("/")[0] for slot in watching for key in slot.payload_types)
@@ -77,6 +80,7 @@ class Lines:
     def drop_slots(self) -> None:
         """Take all slots off what they receive, and forget them: what is numbered for their keys goes with these."""
         self._drop(list(self.slots.values()))
+        self.watches_video = False
 
     def counts(self) -> MediaCounts:
         """What has been sent and received since the beginning."""
@@ -97,6 +101,7 @@ class Lines:
     def _drop(self, slots: Sequence[Slot]) -> None:
         for slot in slots:
             del self.slots[slot.mid]
+            del self.by_ssrc[slot.ssrc]
             slot.listen_to(None)
             _add_slot(self._past, slot)
 

@@ -69,7 +69,8 @@ class Node:
         self._inbox = Inbox()
         self._rooms: list[Room] = []
         self._closing: set[asyncio.Task[None]] = set()
-        self._flush_scheduled = False
+        self._flush_is_due = False
+        """Whether what waits to be sent will be sent without being asked for."""
         self._closed = False
         self._forwarding = LatencyHistogram()
         self._stall = LongestStall()
@@ -159,17 +160,17 @@ class Node:
         """Take what has arrived, with what came of a frame while its first packets were looked at; how much it was."""
         inbox, port = self._inbox, self._port
         total, first = 0, None
+        self._flush_is_due = True  # below: nothing need ring for it
         while total < inbox.capacity and (count := self._socket.receive(inbox)):
             first = first or inbox.arrived
             total += count
             port.receive(inbox, count, now=self._loop.time())
             if not port.sender.has_put_off:
                 break
-        if total:
-            self._flush()
-            if first is not None:
-                # The oldest stands for all: none took longer.
-                self._forwarding.observe(max(0.0, time.time() - first), total)
+        self._flush()
+        if first is not None:
+            # The oldest stands for all: none took longer.
+            self._forwarding.observe(max(0.0, time.time() - first), total)
         return total
 
     def _tick_rooms(self) -> None:
@@ -177,12 +178,14 @@ class Node:
         self._stall.late(now - self._room_due, now=now)
         self._room_due = now + ROOM_SECONDS
         self._room_timer = self._loop.call_later(ROOM_SECONDS, self._tick_rooms)
+        self._flush_is_due = True
         for room in self._rooms:
             room.tick(now)
         self._flush()
 
     def _repair(self) -> None:
         self._repair_timer = None
+        self._flush_is_due = True
         self._port.tick(now=self._loop.time())
         self._flush()
 
@@ -190,17 +193,17 @@ class Node:
         self._socket.send(outbox, addresses)
 
     def _wake(self) -> None:
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush_scheduled_now)
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._loop.call_soon(self._flush_if_due)
 
-    def _flush_scheduled_now(self) -> None:
-        self._flush_scheduled = False
-        if not self._closed:
+    def _flush_if_due(self) -> None:
+        if self._flush_is_due and not self._closed:
             self._flush()
 
     def _flush(self) -> None:
         self._port.flush()
+        self._flush_is_due = False
         if self._repair_timer is None and self._port.busy:
             self._repair_timer = self._loop.call_later(REPAIR_SECONDS, self._repair)
 

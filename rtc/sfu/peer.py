@@ -20,7 +20,7 @@ from .link import Link, LinkState
 from .outlet import Outlet
 from .port import Port
 from .publication import Publication
-from .reports import LATE_SECONDS, Reports
+from .reports import Reports
 from .selection import Quality
 from .slot import Slot
 from .slot_clocks import SlotClocks
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 WATCHER_SECONDS = 0.2
 """How often a peer is looked after that sends no video and watches. Who only listens or speaks need not be until its
 reports or a look at its path are due: they are a second and half of one apart, and its silence lasts seven."""
+
+TOGETHER_SECONDS = 0.1
+"""Reports wait so long for a look at the path that is due by then: all about the peer has to be fetched only once."""
 
 PROBED_PACKETS = 20
 """Packets of which probes are made: the newest, so that what was lost of them need not be asked for."""
@@ -88,9 +91,8 @@ class Peer:
         self.slots: Mapping[str, Slot] = self._lines.slots
         """By MID, in the order of the offer."""
         self._reports = Reports(
-            self._intake, self.slots, port.sender, port.drops, uplink=uplink, downlink=self.downlink,
-            cname=peer_id, wall_offset=port.wall_offset, send=self._connection.send_rtcp,
-            look_after=room.look_after,
+            self._lines, port.sender, port.drops, uplink=uplink, downlink=self.downlink, cname=peer_id,
+            wall_offset=port.wall_offset, send=self._connection.send_rtcp, look_after=room.look_after,
         )
 
     @property
@@ -241,10 +243,7 @@ class Peer:
             self._reports.receive(data, now=now)
             if self._lines.watches_video:
                 self._notice_narrowing(now)
-            if not self._reports.is_calm:
-                self._room.agenda.hurry(self, now + WATCHER_SECONDS)
-            elif self.state == "connected" and self._reports.send_early(now):
-                self._room.agenda.put(self, self._reports.next + LATE_SECONDS)
+            self._look_after_reports(now)
             return
         received = self._intake.receive(data, now=now)
         if received is None:
@@ -252,6 +251,14 @@ class Peer:
         self._room.forward(received, now=now)
         if received.source.nack.missing or received.source.needs_start:
             self._port.repairs[received.source] = self
+
+    def _look_after_reports(self, now: float) -> None:
+        """The peer has sent its own: ours go with what leaves, or it is to be looked after again."""
+        reports, agenda = self._reports, self._room.agenda
+        if not reports.is_calm:
+            agenda.hurry(self, max(self._next_judgement, now + WATCHER_SECONDS))
+        elif self.state == "connected" and reports.send_early(now):
+            agenda.put(self, reports.latest)
 
     def receive_stun(self, message: bytes, source: bytes, *, now: float) -> bool:
         """Take a STUN message (the port calls this)."""
@@ -288,7 +295,7 @@ class Peer:
         reports.tick(now)
         if reports.is_calm:
             reports.relax()
-            return reports.next
+            return reports.latest
         self._notice_narrow_uplink(now)
         watches_video = self._lines.watches_video
         if watches_video:
@@ -297,7 +304,8 @@ class Peer:
         self._judge_path(now)
         if self._intake.sends_video:
             return now
-        next_tick = min(reports.next, self._next_judgement)
+        judgement = self._next_judgement
+        next_tick = judgement if reports.next > judgement - TOGETHER_SECONDS else reports.next
         return min(next_tick, now + WATCHER_SECONDS) if watches_video else next_tick
 
     def _notice_narrow_uplink(self, now: float) -> None:

@@ -16,7 +16,7 @@ from rtc.wire.protection import PathReport, ProtectionRequest, read_application
 
 from .counts import FeedbackCounts
 from .downlink import Downlink
-from .intake import Intake
+from .lines import Lines
 from .requests import Requests
 from .round_trip import RoundTrip
 from .sender import Sender
@@ -31,12 +31,21 @@ INTERVAL_SECONDS = 1.0
 LOSSY_INTERVAL_SECONDS = 0.25
 """The same on a path that needs protection: it changes with the path, and reports do not all arrive."""
 
+CALM_INTERVAL_SECONDS = 5.0
+"""The same to who only listens, has lost nothing lately and hears what it heard before: RFC 3550's, and that of
+Chromium's own reports of audio. There is no picture to be in step with, and each report that comes from there measures
+the round trip, however old the one of ours is that it answers."""
+
+CALM_AFTER = 5
+"""So many reports come at the usual pace first."""
+
 EARLY_SECONDS = 0.5
 """Reports to who only listens go so much before their time when one of its own has come: what they are made of is in
 the cache then, and they go with what leaves anyway. RFC 3550 6.3.1 varies the interval by half either way."""
 
-LATE_SECONDS = 0.25
-"""So much later than due they go by themselves, should the next of its own not come."""
+LATE_SECONDS = 0.4
+"""So much later than due they go by themselves, should the next of its own not come: else those whose reports always
+come in the half second before ours may go early would never meet them."""
 
 FIRST_SECONDS = 0.2
 """The first report comes early: it starts the measurement of the round trip, and lip-sync."""
@@ -76,12 +85,13 @@ class Reports:
     """Reads a peer's RTCP, writes ours."""
 
     __slots__ = (
-        "_allowance", "_begun", "_cname", "_downlink", "_drops", "_intake", "_requests", "_round_trip", "_send",
-        "_sender_reports", "_slots", "_told", "_uplink", "counters", "loss", "next", "path_loss", "ssrc",
+        "_allowance", "_begun", "_by_ssrc", "_calm_reports", "_cname", "_downlink", "_drops", "_intake", "_requests",
+        "_round_trip", "_send", "_sender_reports", "_slots", "_told", "_uplink", "counters", "loss", "next",
+        "path_loss", "ssrc",
     )
 
     def __init__(
-        self, intake: Intake, slots: Mapping[str, Slot], sender: Sender, drops: Counter[str],
+        self, lines: Lines, sender: Sender, drops: Counter[str],
         *, uplink: Uplink, downlink: Downlink, cname: str, wall_offset: float,
         send: Callable[[bytes], None], look_after: Callable[[Source], None],
     ) -> None:
@@ -93,16 +103,19 @@ class Reports:
         """Worst share lost on the way to this peer in its last reports, 0 to 1."""
         self.path_loss = 0.0
         """Worst share lost on the way to this peer or from it, 0 to 1."""
-        self._intake = intake
+        self._intake = lines.intake
         self._uplink = uplink
         self._downlink = downlink
-        self._slots = slots
+        self._slots: Mapping[str, Slot] = lines.slots
+        self._by_ssrc: Mapping[int, Slot] = lines.by_ssrc
         self._drops = drops
         self._cname = cname
         self._sender_reports = SenderReports(cname, wall_offset)
         self._send = send
         self._requests = Requests(sender, drops, self.counters, downlink=downlink, look_after=look_after)
         self._begun = False
+        self._calm_reports = 0
+        """How many were sent since it was calm and something began on a slot."""
         self.next = 0.0
         """When the next periodic reports are due."""
         self._allowance = TokenBucket(NUMBERS_PER_SECOND, BURST_SECONDS * NUMBERS_PER_SECOND)
@@ -140,17 +153,17 @@ class Reports:
             self._drops["rtcp-malformed"] += 1
             self._allowance.charge(MALFORMED_COST, now=now)
             return
-        by_ssrc = {slot.ssrc: slot for slot in self._slots.values()}
+        by_ssrc = self._by_ssrc
         for packet in packets:
             if isinstance(packet, rtcp.ReceiverReport):
-                self._report_blocks(packet.reports, by_ssrc, now)
+                self._report_blocks(packet.reports, now)
             elif isinstance(packet, rtcp.SenderReport):
                 self._sender_report(packet, now)
-                self._report_blocks(packet.reports, by_ssrc, now)
+                self._report_blocks(packet.reports, now)
             elif isinstance(packet, rtcp.ExtendedReport):
                 self._round_trip.receive(packet, now=now)
             elif isinstance(packet, rtcp.Application):
-                self._application(packet, by_ssrc, now)
+                self._application(packet, now)
             elif isinstance(packet, rtcp.GenericNack):
                 self._allowance.charge(len(packet.lost), now=now)
                 self._requests.nack(packet, by_ssrc.get(packet.media_ssrc), rtt=self.rtt or 0.0, now=now)
@@ -200,6 +213,8 @@ class Reports:
         begun = [slot for slot in slots if slot.begun]
         if begun:
             # What a slot carries now has another clock: until its report comes, sound and picture may be apart.
+            self._calm_reports = 0
+            self.next = min(self.next, now + INTERVAL_SECONDS)
             for slot in begun:
                 slot.begun = False
             for compound in self._sender_reports.compounds(begun, now=now):
@@ -207,30 +222,42 @@ class Reports:
         if not self._begun:
             self._begun = True
             self.next = now + FIRST_SECONDS
-        if now >= self.next:
-            self._send_all(now)
+        if now >= self.next or (self.next > now + INTERVAL_SECONDS and not self.is_calm):
+            self._send_all(now, calm=self.is_calm)
+
+    @property
+    def latest(self) -> float:
+        """When the next periodic reports go by themselves while the peer is calm, if none of its own come."""
+        return self.next + LATE_SECONDS if self._calm_reports else self.next
 
     def send_early(self, now: float) -> bool:
         """Send the periodic reports if they are nearly due, while the peer is calm; True if they were sent."""
         if now < self.next - EARLY_SECONDS:
             return False
-        self._send_all(now)
+        self._send_all(now, calm=True)
         return True
 
-    def _send_all(self, now: float) -> None:
-        sources, slots = self._intake.sources.values(), self._slots.values()
-        protections = [slot.protection for slot in slots if slot.protection is not NONE]
-        if sources:
-            protections += [source.protection.protection for source in sources]
-        interval, copies = INTERVAL_SECONDS, 1
-        for protection in protections:
-            if protection != NONE:
-                interval, copies = LOSSY_INTERVAL_SECONDS, max(copies, protection.copies)
+    def _send_all(self, now: float, *, calm: bool) -> None:
+        interval, copies = self._pace(calm=calm)
         due = self.next + interval  # of those that went early too, so that there are no more of them
         self.next = due if due > now + interval / 2 else now + interval
         for compound in self._compounds(now):
             for _ in range(copies):
                 self._send(compound)
+
+    def _pace(self, *, calm: bool) -> tuple[float, int]:
+        """Seconds until the next periodic reports, and how often to send these."""
+        if calm:
+            self._calm_reports += 1
+            return CALM_INTERVAL_SECONDS if self._calm_reports > CALM_AFTER else INTERVAL_SECONDS, 1
+        self._calm_reports = 0
+        interval, copies = INTERVAL_SECONDS, 1
+        protections = [slot.protection for slot in self._slots.values() if slot.protection is not NONE]
+        protections += [source.protection.protection for source in self._intake.sources.values()]
+        for protection in protections:
+            if protection != NONE:
+                interval, copies = LOSSY_INTERVAL_SECONDS, max(copies, protection.copies)
+        return interval, copies
 
     def _ask(self, feedback: rtcp.RtcpPacket) -> None:
         self._send(rtcp.serialize([rtcp.ReceiverReport(self.ssrc), feedback]))
@@ -275,12 +302,10 @@ class Reports:
             source.reception.sender_report(packet.ntp, now=now)
         source.clock.sender_report(rtcp.seconds_from_ntp(packet.ntp), packet.rtp_timestamp, now=now)
 
-    def _report_blocks(
-        self, blocks: tuple[rtcp.ReportBlock, ...], by_ssrc: dict[int, Slot], now: float
-    ) -> None:
+    def _report_blocks(self, blocks: tuple[rtcp.ReportBlock, ...], now: float) -> None:
         losses = []
         for block in blocks:
-            slot = by_ssrc.get(block.ssrc)
+            slot = self._by_ssrc.get(block.ssrc)
             if slot is None:
                 continue
             path, source = slot.path, slot.source
@@ -302,14 +327,14 @@ class Reports:
         if losses:
             self.loss = max(losses)
 
-    def _application(self, packet: rtcp.Application, by_ssrc: dict[int, Slot], now: float) -> None:
+    def _application(self, packet: rtcp.Application, now: float) -> None:
         try:
             message = read_application(packet)
         except WireError:
             self._drops["rtcp-malformed"] += 1
             return
-        if isinstance(message, PathReport) and message.media_ssrc in by_ssrc:
-            slot = by_ssrc[message.media_ssrc]
+        if isinstance(message, PathReport) and message.media_ssrc in self._by_ssrc:
+            slot = self._by_ssrc[message.media_ssrc]
             if slot.kind == "audio" and slot.source is not None:
                 ours = slot.source.fanout.out_of_turn(WINDOW_PACKETS)
                 slot.path.told(message.loss, message.burst, never_sent=ours)

@@ -82,6 +82,8 @@ class Room:
         self.publications: dict[str, Publication] = {}
         self.agenda: Agenda[Peer] = Agenda()
         """When each peer is to be looked after."""
+        self._watchers: dict[Peer, None] = {}
+        """Those who have slots for video, or were told of some."""
         self.speakers = Speakers()
         self.channels = Channels(port.now)
         self._port = port
@@ -154,6 +156,7 @@ class Room:
             return
         peer.events = NOBODY
         self.agenda.remove(peer)
+        self._watchers.pop(peer, None)
         if self.withdraw(peer):
             self.assign_all()
         self.channels.remove(peer.id)
@@ -246,9 +249,10 @@ class Room:
         if now >= self._next_selection:
             self._next_selection = now + SELECTION_SECONDS
             ladders: Ladders = {}
-            for peer in self.peers.values():
-                if peer.qualities or peer.watches_video:
-                    self._select(peer, now, ladders)
+            for peer in list(self._watchers):
+                self._select(peer, now, ladders)
+                if not (peer.qualities or peer.watches_video):
+                    self._watchers.pop(peer, None)
             for publication in self.publications.values():
                 if len(publication.encodings) > 1:
                     self._ask(publication, now)
@@ -288,6 +292,8 @@ class Room:
 
     def _assign(self, peer: Peer, ranked: dict[str, list[Publication]]) -> None:
         changed = moved = False
+        if peer.watches_video:
+            self._watchers[peer] = None
         for kind in ("audio", "video"):
             slots = [slot for slot in peer.slots.values() if slot.kind == kind]
             if not slots:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rtc.repair.allocation import Layer, Wanted, allocate
+from rtc.repair.allocation import Layer, Wanted, allocate, is_enough
 from rtc.wire.layering import decodable
 from rtc.wire.level import EVERYTHING, Level
 
@@ -73,6 +73,8 @@ class Ladder:
     """From the least to the best that is of use."""
     complete: bool
     """Whether the publisher sends all that would be of use."""
+    most: int
+    """bit/s that any of them takes at most."""
 
 
 Ladders = dict[tuple[str, int | None, bool], Ladder]
@@ -121,7 +123,7 @@ def ladder_of(publication: Publication, *, height: int | None, described: bool, 
             enough = source.height
     if not options:
         options = _options(0, encodings[0], ((0, 0, FIRST_BITRATE),), described=described)
-    return Ladder(tuple(options), complete)
+    return Ladder(tuple(options), complete, max(option.layer.bitrate for option in options))
 
 
 def choose(views: Sequence[View], *, budget: int | None, now: float) -> list[Quality]:
@@ -129,7 +131,7 @@ def choose(views: Sequence[View], *, budget: int | None, now: float) -> list[Qua
 
     What an encoding that is not sent yet would show is given once it comes; until then the best that does come.
     """
-    if budget is None:
+    if budget is None or is_enough(budget, [one.ladder.most for one in views]):
         chosen: list[Option | None] = [one.ladder.options[-1] for one in views]
     else:
         wanted = [

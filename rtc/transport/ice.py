@@ -11,8 +11,8 @@ import hmac
 import secrets
 import struct
 import zlib
-from collections.abc import Iterator
 
+import msgspec
 from aioice import stun
 
 from rtc.transport.addresses import SOCKADDR_IN6_SIZE, SOCKADDR_IN_SIZE
@@ -102,18 +102,19 @@ class IceLite:
 
         What does not authenticate changes nothing and gets no 400 or 401 (RFC 8489 section 9.1.3).
         """
-        username, present = _request_attributes(message)
-        if username is None:
+        request = _read_request(message)
+        if request is None:
             return None
-        if username == f"{self.local_ufrag}:{self.remote_ufrag}" and self.remote_ufrag:
+        username, present = request.username, request.attributes
+        if username == f"{self.local_ufrag}:{self.remote_ufrag}".encode() and self.remote_ufrag:
             pwd, current = self.local_pwd, True
-        elif self._previous is not None and username == f"{self._previous[0]}:{self._previous[2]}":
+        elif self._previous is not None and username == f"{self._previous[0]}:{self._previous[2]}".encode():
             pwd, current = self._previous[1], False
         else:
             return None
 
         key = pwd.encode()
-        if not _is_authentic(message, key):
+        if not request.is_authentic(message, key):
             return None
 
         unknown = [kind for kind in present if kind < _COMPREHENSION_OPTIONAL and kind not in _UNDERSTOOD]
@@ -156,71 +157,86 @@ class IceLite:
         self.last_heard = now
 
 
+class _Request(msgspec.Struct, frozen=True, gc=False):
+    """What a binding request bears."""
+
+    username: bytes
+    """The first USERNAME."""
+    attributes: list[int]
+    """Types, as far as integrity goes: what follows is not authenticated, and is ignored (RFC 8489 section 14.5)."""
+    integrity: int
+    """Where MESSAGE-INTEGRITY stands in it."""
+    fingerprint: int
+    """The same of FINGERPRINT; 0 without one."""
+
+    def is_authentic(self, message: bytes, key: bytes) -> bool:
+        """Whether both are right (RFC 8489 sections 14.5 and 14.7)."""
+        at = self.integrity
+        expected = hmac.digest(key, _shortened(message, at, _INTEGRITY_SIZE), "sha1")
+        if not hmac.compare_digest(_ATTRIBUTE.pack(_MESSAGE_INTEGRITY, len(expected)) + expected,
+                                   message[at : at + _INTEGRITY_SIZE]):
+            return False
+        at = self.fingerprint
+        if not at:
+            return True
+        checksum = zlib.crc32(_shortened(message, at, _FINGERPRINT_SIZE)) ^ _FINGERPRINT_MASK
+        return message[at : at + _FINGERPRINT_SIZE] == _ATTRIBUTE.pack(_FINGERPRINT, 4) + checksum.to_bytes(4, "big")
+
+
 def peek_username(data: bytes) -> str | None:
     """Return the local ufrag in a binding request, to find its peer before anything is authenticated.
 
     None for any other datagram.
     """
-    username, _ = _request_attributes(data)
-    if username is None:
-        return None
-    ufrag, colon, _ = username.partition(":")
-    return ufrag if colon else None
-
-
-def _request_attributes(data: bytes) -> tuple[str | None, list[int]]:
-    """Return the first USERNAME of a binding request and the types of its attributes, as far as integrity goes."""
-    username = None
-    present: list[int] = []
-    if len(data) < stun.HEADER_LENGTH:
-        return None, present
-    kind, length, cookie = _HEADER.unpack_from(data)
-    if kind != _BINDING_REQUEST or cookie != stun.COOKIE or length != len(data) - stun.HEADER_LENGTH:
-        return None, present
-    for count, (attribute, value) in enumerate(_walk(data)):
-        if count == MAX_ATTRIBUTES:
-            return None, present
-        if attribute == _USERNAME and username is None:
-            try:
-                username = value.decode()
-            except UnicodeDecodeError:
-                return None, present
-        present.append(attribute)
-        if attribute == _MESSAGE_INTEGRITY:
-            break  # what follows is not authenticated, and is ignored (RFC 8489 section 14.5)
-    return username, present
-
-
-def _is_authentic(message: bytes, key: bytes) -> bool:
-    """Whether MESSAGE-INTEGRITY, and FINGERPRINT if there is one, are right (RFC 8489 sections 14.5 and 14.7)."""
     position = stun.HEADER_LENGTH
-    authentic = False
-    for count, (attribute, value) in enumerate(_walk(message)):
-        if count == MAX_ATTRIBUTES:
-            return False
-        if attribute == _MESSAGE_INTEGRITY and not authentic:
-            expected = hmac.digest(key, _shortened(message, position, len(value)), "sha1")
-            if not hmac.compare_digest(expected, value):
-                return False
-            authentic = True
-        elif attribute == _FINGERPRINT:
-            checksum = zlib.crc32(_shortened(message, position, len(value))) ^ _FINGERPRINT_MASK
-            return authentic and value == checksum.to_bytes(4, "big")
-        position += 4 + (len(value) + 3 & ~3)
-    return authentic
-
-
-def _shortened(message: bytes, end: int, size: int) -> bytes:
-    """What is before the attribute at `end`, as if that of `size` bytes were the last of the message."""
-    return message[:2] + (end + 4 + size - stun.HEADER_LENGTH).to_bytes(2, "big") + message[4:end]
-
-
-def _walk(data: bytes) -> Iterator[tuple[int, bytes]]:
-    position = stun.HEADER_LENGTH
-    while position + 4 <= len(data):
+    for _ in range(MAX_ATTRIBUTES if _is_request(data) else 0):
+        if position + _ATTRIBUTE.size > len(data):
+            break
         attribute, length = _ATTRIBUTE.unpack_from(data, position)
-        yield attribute, data[position + 4 : position + 4 + length]
-        position += 4 + (length + 3 & ~3)
+        if attribute == _USERNAME:
+            ufrag, colon, _ = data[position + _ATTRIBUTE.size :][:length].partition(b":")
+            # Latin-1 reads any bytes, and those of no ufrag of ours find none.
+            return ufrag.decode("latin-1") if colon else None
+        if attribute == _MESSAGE_INTEGRITY:
+            break
+        position += _ATTRIBUTE.size + (length + 3 & ~3)
+    return None
+
+
+def _is_request(data: bytes) -> bool:
+    if len(data) < stun.HEADER_LENGTH:
+        return False
+    return _HEADER.unpack_from(data) == (_BINDING_REQUEST, len(data) - stun.HEADER_LENGTH, stun.COOKIE)
+
+
+def _read_request(data: bytes) -> _Request | None:
+    """None for what is no binding request with a username and an integrity, or has too many attributes."""
+    username: bytes | None = None
+    attributes: list[int] = []
+    integrity = fingerprint = 0
+    position = stun.HEADER_LENGTH
+    for _ in range(MAX_ATTRIBUTES + 1 if _is_request(data) else 0):
+        if position + _ATTRIBUTE.size > len(data):
+            break
+        attribute, length = _ATTRIBUTE.unpack_from(data, position)
+        if attribute == _FINGERPRINT:  # the last one
+            fingerprint = position
+            break
+        if not integrity:
+            attributes.append(attribute)
+            if attribute == _MESSAGE_INTEGRITY:
+                integrity = position
+            elif attribute == _USERNAME and username is None:
+                username = data[position + _ATTRIBUTE.size :][:length]
+        position += _ATTRIBUTE.size + (length + 3 & ~3)
+    else:
+        return None
+    return _Request(username, attributes, integrity, fingerprint) if username is not None and integrity else None
+
+
+def _shortened(message: bytes, at: int, size: int) -> bytes:
+    """What is before an attribute of `size` bytes, header included, as if that were the last of the message."""
+    return message[:2] + (at + size - stun.HEADER_LENGTH).to_bytes(2, "big") + message[4:at]
 
 
 def _xor_address(source: bytes, mask: bytes) -> bytes | None:

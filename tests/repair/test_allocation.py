@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtc.repair.allocation import Layer, Wanted, allocate
+from rtc.repair.allocation import Layer, Wanted, allocate, is_enough
 
 # Two simulcast streams of three temporal layers each.
 SMALL = tuple(Layer(0, t, rate) for t, rate in enumerate((60_000, 90_000, 150_000)))
@@ -85,3 +85,10 @@ def test_the_budget_is_never_exceeded(budget: int, wanted: list[Wanted]) -> None
     assert len(chosen) == len(wanted)
     assert sum(layer.bitrate for layer in chosen if layer is not None) <= budget
     assert all(layer is None or layer in one.layers for layer, one in zip(chosen, wanted, strict=True))
+
+
+@given(st.integers(0, 30_000_000), st.lists(slots.filter(lambda one: one.layers), max_size=8))
+def test_where_there_is_enough_everybody_gets_the_best(budget: int, wanted: list[Wanted]) -> None:
+    if is_enough(budget, [max(layer.bitrate for layer in one.layers) for one in wanted]):
+        best = [max((layer.spatial, layer.temporal) for layer in one.layers) for one in wanted]
+        assert [(c.spatial, c.temporal) for c in allocate(budget, wanted) if c is not None] == best
