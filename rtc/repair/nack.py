@@ -30,6 +30,8 @@ MAX_MISSING = 512
 class Missing:
     """A number that has not come."""
 
+    after: float
+    """When the last one before the gap came."""
     since: float
     next_request: float
     requests: int = 0
@@ -55,7 +57,9 @@ class NackGenerator:
     Numbers still missing `deadline` seconds after the gap was seen are given up: their repair would come too late.
     """
 
-    __slots__ = ("_answer_seconds", "_highest", "deadline", "given_up", "last_given_up", "missing", "recovered")
+    __slots__ = (
+        "_answer_seconds", "_highest", "_highest_at", "deadline", "given_up", "last_given_up", "missing", "recovered",
+    )
 
     def __init__(self, *, deadline: float) -> None:
         self.deadline = deadline
@@ -68,6 +72,7 @@ class NackGenerator:
         self.missing: dict[int, Missing] = {}
         """What is known of each number that has not come; for others than this to look whether there are any."""
         self._highest: int | None = None
+        self._highest_at = float("-inf")
         self._answer_seconds = DEFAULT_RTT_SECONDS
 
     def __len__(self) -> int:
@@ -76,11 +81,16 @@ class NackGenerator:
     def __contains__(self, sequence: int) -> bool:
         return sequence in self.missing
 
+    @property
+    def settled(self) -> float:
+        """Nobody will ask for anything that was under way before this moment: it has come, or is given up."""
+        return next((missing.after for missing in self.missing.values()), self._highest_at)
+
     def received(self, sequence: int, *, now: float) -> bool:
         """Note that `sequence` arrived; True when it had been asked for, so that it is a repair."""
         highest = self._highest
         if highest is None or sequence == highest + 1:
-            self._highest = sequence
+            self._highest, self._highest_at = sequence, now
             return False
         if sequence <= highest:
             missing = self.missing.pop(sequence, None)
@@ -91,7 +101,7 @@ class NackGenerator:
                 self._answer_seconds += (now - missing.requested - self._answer_seconds) / 4
             return True
         self._open_gap(highest + 1, sequence, now)
-        self._highest = sequence
+        self._highest, self._highest_at = sequence, now
         return False
 
     def retract(self, sequence: int) -> None:
@@ -137,7 +147,7 @@ class NackGenerator:
         start = max(first, end - MAX_MISSING)
         self.given_up += start - first
         for number in range(start, end):
-            self.missing[number] = Missing(now, now + REORDERING_SECONDS)
+            self.missing[number] = Missing(self._highest_at, now, now + REORDERING_SECONDS)
         while len(self.missing) > MAX_MISSING:
             del self.missing[next(iter(self.missing))]
             self.given_up += 1

@@ -120,7 +120,7 @@ class Reports:
         """When the next periodic reports are due."""
         self._allowance = TokenBucket(NUMBERS_PER_SECOND, BURST_SECONDS * NUMBERS_PER_SECOND)
         """Numbers that are still looked up: else a peer could keep the whole server busy."""
-        self._told = b""
+        self._told: list[bytes] = []
         """What the publisher was last told of its path."""
 
     def end(self) -> None:
@@ -204,11 +204,14 @@ class Reports:
             video = [s for s in sources if s.kind == "video" and s.ssrc is not None]
             told = self._uplink.due(self.ssrc, video, now=now)
             if told:
-                before, self._told = self._told, rtcp.serialize([rtcp.ReceiverReport(self.ssrc), *told])
-                if before and any(source.loss >= COPY_FROM_LOSS for source in video):
+                # Each by itself: of several messages of transport-wide feedback in one packet browsers read the last.
+                before, self._told = self._told, [rtcp.serialize([rtcp.ReceiverReport(self.ssrc), one]) for one in told]
+                if any(source.loss >= COPY_FROM_LOSS for source in video):
                     # Once more, since a browser stops sending when it hears nothing of what it has sent for long.
-                    self._send(before)
-                self._send(self._told)
+                    for compound in before:
+                        self._send(compound)
+                for compound in self._told:
+                    self._send(compound)
         slots = self._slots.values()
         begun = [slot for slot in slots if slot.begun]
         if begun:

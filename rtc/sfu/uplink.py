@@ -105,7 +105,7 @@ class Uplink:
                 self._shortest = now - sent
             moment = sent + self._shortest
         if transport_sequence is not None:
-            self._mask.received(transport_sequence, moment=moment)
+            self._mask.received(transport_sequence, moment=moment, now=now)
             self._count(TRANSPORT, transport_sequence, after_silence=silent)
         else:
             self._count(ssrc, sequence_number, after_silence=silent)
@@ -117,7 +117,8 @@ class Uplink:
         self._next = now + UPDATE_SECONDS
         told: list[rtcp.RtcpPacket] = []
         ssrcs = tuple(source.ssrc for source in sources if source.ssrc is not None)
-        told += self._mask.feedback(ssrc, ssrcs[0])
+        settled = min((source.nack.settled for source in sources if source.is_live(now=now)), default=now)
+        told += self._mask.feedback(ssrc, ssrcs[0], settled=settled, now=now)
         for gaps in self._gaps.values():
             expected, lost, runs = gaps.take()
             self.estimator.counted(expected=expected, lost=lost, runs=runs, now=now)

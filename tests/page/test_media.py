@@ -91,12 +91,12 @@ def test_what_stands_in_for_all_sizes_may_take_what_all_would(
         ([(1000, 0), (2000, 50)], [1, 1]),
         ([(1000, 50, 0.5)], [1]),  # a narrow link, not a lossy one
         ([(1000, 300, 2)], [1]),
-        ([(1000, 500, 2)], [0.8]),  # three quarters of what is not sent again
+        ([(1000, 500, 2)], [0.9]),  # seven eighths of what is not sent again
         ([(1000, 500)], [1]),  # nobody knows what may be sent
         ([(1000, 900, 0.1)], [0.2]),
-        ([(1000, 500, 2), *((2000 + n * 1000, 500, 2) for n in range(4))], [0.8, 0.8, 1, 1, 1]),
-        ([(1000, 300, 1), (2000, 900, 1)], [0.6, 0.4]),  # less at once
-        ([(9000, 4500, 2), (500, 0, 2), (1500, 500, 2)], [0.8, 0.8, 0.8]),  # another connection counts anew
+        ([(1000, 500, 2), *((2000 + n * 1000, 500, 2) for n in range(4))], [0.9, 0.9, 1, 1, 1]),
+        ([(1000, 300, 1), (2000, 900, 1)], [0.6, 0.5]),  # less at once
+        ([(9000, 4500, 2), (500, 0, 2), (1500, 500, 2)], [0.9, 0.9, 0.9]),  # another connection counts anew
     ],
 )
 def test_pictures_make_room_for_what_is_sent_again_at_once_and_take_it_back_slowly(

@@ -100,6 +100,21 @@ def test_a_jump_in_the_sequence_costs_bounded_memory_and_gives_up_the_oldest() -
     assert len(nack) == MAX_MISSING and nack.given_up == 100_008 - MAX_MISSING
 
 
+def test_what_was_under_way_before_a_gap_is_settled_and_what_came_after_it_once_the_gap_is_closed() -> None:
+    """A publisher may be told that all has arrived which nobody asks for any more, and nothing else."""
+    nack = NackGenerator(deadline=1.0)
+    assert nack.settled == float("-inf")
+    for number, now in ((1, 1.0), (2, 1.1), (5, 1.2), (6, 1.3), (8, 1.4), (9, 1.5)):
+        nack.received(number, now=now)
+    assert nack.settled == 1.1
+    nack.received(3, now=1.6)
+    assert nack.settled == 1.1
+    nack.received(4, now=1.6)
+    assert nack.settled == 1.3
+    assert nack.due(now=2.5, rtt=0.1) == []  # 7 is given up
+    assert nack.settled == 1.5
+
+
 def test_next_time_is_the_request_or_the_deadline() -> None:
     nack = gap(deadline=0.03)
     assert nack.next_time() == REORDERING_SECONDS

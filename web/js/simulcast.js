@@ -14,6 +14,11 @@ const LOOK_EVERY = 2000;
 const LEAST_ROOM = 0.2;
 /** Weight of a new look. */
 const SMOOTHING = 0.5;
+/**
+ * Of what is sent again, such a share stays free as well. With a half the browser sent two thirds of what it thinks that
+ * the path carries, and never came to think that it carries more: it needs to see that much arrive.
+ */
+const FREE_OF_REPAIR = 0.25;
 /** A smaller share is what any path needs now and then. */
 const LITTLE_REPAIR = 0.1;
 /** The room of the pictures changes in steps of this. */
@@ -92,8 +97,7 @@ export class RepairRoom {
     [this.#sent, this.#again] = [sent, again];
     if (bytes <= 0 || repairs < 0) return false;
     this.#share += (Math.min(repairs / bytes, 1) - this.#share) * (this.#share ? SMOOTHING : 1);
-    // of the rest so much stays free as half of what is sent again would take
-    const room = allowed * (1 - this.#share) * (1 - this.#share / 2);
+    const room = allowed * (1 - this.#share) * (1 - FREE_OF_REPAIR * this.#share);
     const fitting = Math.min(1, Math.max(LEAST_ROOM, Math.round(room / ROOM_STEP) * ROOM_STEP));
     const wanted = this.#share < LITTLE_REPAIR ? 1 : fitting;
     this.#higher = wanted > this.factor ? this.#higher + 1 : 0;
