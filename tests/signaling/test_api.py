@@ -60,12 +60,14 @@ async def hall(serve: Serve) -> tuple[Service, Guest, Guest]:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server in a thread of its own, for a client that blocks."""
+    folder = tmp_path_factory.mktemp("data")
     ready, addresses, loop = threading.Event(), list[str](), asyncio.new_event_loop()
 
     async def start() -> web.AppRunner:
-        runner = web.AppRunner(create_app(load({"secret": SECRET}), start_node=FakeNode.start), access_log=None)  # type: ignore[arg-type]
+        settings = load({"secret": SECRET, "data_dir": folder})
+        runner = web.AppRunner(create_app(settings, start_node=FakeNode.start), access_log=None)  # type: ignore[arg-type]
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         addresses.append(f"http://127.0.0.1:{runner.addresses[0][1]}")

@@ -186,7 +186,7 @@ def test_the_command_refuses_with_a_sentence_and_code_2(tmp_path: Path) -> None:
             "a token without a secret": (["token", "--room", "hall"], {}, "CLARION_SECRET"),
             "a bad room": (["token", "--room", "a/b"], {"CLARION_SECRET": SECRET}, "name of a room"),
         }
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(2) as pool:
             results = list(pool.map(lambda case: run(*case[0], **case[1]), cases.values()))
     for (case, (_, _, word)), result in zip(cases.items(), results, strict=True):
         assert result.returncode == 2, (case, result.stderr)
