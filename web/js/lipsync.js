@@ -31,8 +31,10 @@ const SOUND_MOST = 350;
 const PICTURE_MOST = 200;
 /** A picture so many ms behind is out of reach: then the sound, which people answer to, is not held back in vain. */
 const TOO_LATE = 300;
-/** With the sound held back as far as it may be, the picture is still so many ms behind: it was in vain. */
+/** With the sound held back as far as it may be, the picture is still so many ms behind: that is in vain. */
 const IN_VAIN = 100;
+/** So many steps in a row: a jitter buffer takes a while to do as it is asked. */
+const PATIENCE_IN_VAIN = 3;
 /** Then it is tried again when the picture is no more than so many ms behind: else the voice would go to and fro. */
 const WORTH_ANOTHER_TRY = 150;
 /** So many steps without anything to align are a pause that both come back from as they were. */
@@ -55,14 +57,17 @@ export class Alignment {
   /** ms that the jitter buffer of the sound, and of the picture, is asked for at least; 0: as little as it can. */
   sound = 0;
   picture = 0;
-  #vain = false;
+  #gaveUp = false;
+  /** Steps in a row that were in vain. */
+  #inVain = 0;
 
   /** @param {number | null} behind  ms by which the picture is behind the sound; null: there is nothing to align */
   step(behind) {
-    if (behind === null || behind <= WORTH_ANOTHER_TRY) this.#vain = false;
-    if (behind === null || (!this.sound && (this.#vain || behind > TOO_LATE))) [this.sound, this.picture] = [0, 0];
+    if (behind === null || behind <= WORTH_ANOTHER_TRY) this.#gaveUp = false;
+    this.#inVain = this.sound === SOUND_MOST && behind !== null && behind > IN_VAIN ? this.#inVain + 1 : 0;
+    if (behind === null || (!this.sound && (this.#gaveUp || behind > TOO_LATE))) [this.sound, this.picture] = [0, 0];
     else if (this.picture) this.picture = moved(this.picture, -behind - MOST_AHEAD, PICTURE_MOST);
-    else if (this.sound === SOUND_MOST && behind > IN_VAIN) [this.sound, this.#vain] = [0, true];
+    else if (this.#inVain === PATIENCE_IN_VAIN) [this.sound, this.#gaveUp] = [0, true];
     else if (this.sound || behind > MOST_BEHIND) this.sound = moved(this.sound, behind - MOST_BEHIND, SOUND_MOST);
     else if (behind < -MOST_AHEAD) this.picture = moved(0, -behind - MOST_AHEAD, PICTURE_MOST);
   }
