@@ -72,6 +72,18 @@ def test_whichever_is_early_is_held_back_slowly_and_no_more_than_need_be(
     assert [tuple(each) for each in found] == delays
 
 
+def test_sound_that_waits_by_itself_is_asked_to_wait_longer_than_that(modules: Page) -> None:
+    found = modules.evaluate(
+        """async (steps) => {
+            const {Alignment} = await import("/static/js/lipsync.js");
+            const alignment = new Alignment();
+            return steps.map(([behind, own]) => (alignment.step(behind, own), alignment.sound));
+        }""",
+        [(5, 140), (50, 140), (25, 140), (15, 200), (-40, 200), (30, 200)],
+    )
+    assert found == [0, 168, 179, 179, 144, 214]
+
+
 def test_sound_waits_for_a_late_picture_and_no_longer_once_that_is_gone(join: OpenPage) -> None:
     page = join(fake={"people": [person(1, "Ada")], "tones": True}, script=COLLECT)
     page.wait_for_selector('[data-tile="person-1"].has-video')

@@ -61,15 +61,21 @@ export class Alignment {
   /** Steps in a row that were in vain. */
   #inVain = 0;
 
-  /** @param {number | null} behind  ms by which the picture is behind the sound; null: there is nothing to align */
-  step(behind) {
+  /**
+   * @param {number | null} behind  ms by which the picture is behind the sound; null: there is nothing to align
+   * @param {number} own  ms that the jitter buffer of the sound waits without being asked
+   */
+  step(behind, own = 0) {
     if (behind === null || behind <= WORTH_ANOTHER_TRY) this.#gaveUp = false;
     this.#inVain = this.sound === SOUND_MOST && behind !== null && behind > IN_VAIN ? this.#inVain + 1 : 0;
     if (behind === null || (!this.sound && (this.#gaveUp || behind > TOO_LATE))) [this.sound, this.picture] = [0, 0];
     else if (this.picture) this.picture = moved(this.picture, -behind - MOST_AHEAD, PICTURE_MOST);
     else if (this.#inVain === PATIENCE_IN_VAIN) [this.sound, this.#gaveUp] = [0, true];
-    else if (this.sound || behind > MOST_BEHIND) this.sound = moved(this.sound, behind - MOST_BEHIND, SOUND_MOST);
-    else if (behind < -MOST_AHEAD) this.picture = moved(0, -behind - MOST_AHEAD, PICTURE_MOST);
+    else if (this.sound || behind > MOST_BEHIND) {
+      const error = behind - MOST_BEHIND;
+      // to ask for less than it waits anyway changes nothing
+      this.sound = moved(error < LITTLE ? this.sound : Math.max(this.sound, own), error, SOUND_MOST);
+    } else if (behind < -MOST_AHEAD) this.picture = moved(0, -behind - MOST_AHEAD, PICTURE_MOST);
   }
 }
 
@@ -89,17 +95,28 @@ function playing(played, clock, ticks) {
   return played.timestamp - ((played.rtpTimestamp - clock) | 0) / ticks;
 }
 
-/** How long sound is still under way when it has left its jitter buffer, which all of a page is alike. */
-class Output {
-  ms = OUTPUT;
-  #before = { totalPlayoutDelay: 0, totalSamplesCount: 0 };
+/** A delay, of which a browser tells the sum over all samples so far: its mean since the last look. */
+class Delay {
+  ms;
+  #type;
+  #sum;
+  #count;
+  /** @type {Record<string, number>} */ #before = {};
 
-  /** @param {RTCRtpReceiver} receiver  of sound */
-  async look(receiver) {
-    for (const one of (await receiver.getStats()).values()) {
-      if (one.type !== "media-playout") continue;
-      const samples = one.totalSamplesCount - this.#before.totalSamplesCount;
-      if (samples > 0) this.ms = 1000 * (one.totalPlayoutDelay - this.#before.totalPlayoutDelay) / samples;
+  /** @param {string} type @param {string} sum @param {string} count  in statistics @param {number} ms  until they tell */
+  constructor(type, sum, count, ms) {
+    this.#type = type;
+    this.#sum = sum;
+    this.#count = count;
+    this.ms = ms;
+  }
+
+  /** @param {RTCStatsReport} report */
+  look(report) {
+    for (const one of report.values()) {
+      if (one.type !== this.#type) continue;
+      const samples = one[this.#count] - (this.#before[this.#count] ?? 0);
+      if (samples > 0) this.ms = 1000 * (one[this.#sum] - (this.#before[this.#sum] ?? 0)) / samples;
       this.#before = one;
     }
   }
@@ -108,6 +125,8 @@ class Output {
 /** A couple and what was noticed of it since the last step. */
 class Watched {
   alignment = new Alignment();
+  /** How long the jitter buffer of the sound waits by itself. */
+  own = new Delay("inbound-rtp", "jitterBufferMinimumDelay", "jitterBufferEmittedCount", 0);
   /** When the moment of `#clocks` was heard and seen, ms. */
   /** @type {number[]} */ #hearing = [];
   /** @type {number[]} */ #seeing = [];
@@ -139,7 +158,7 @@ class Watched {
       // of a packet that came inside a later one (RED) the later timestamp is told, so that it seems to be heard early
       const heard = Math.max(...this.#hearing) + FRAME + LOOK_AHEAD + DECODED_EARLY + output;
       const seen = this.#seeing.sort((a, b) => a - b)[this.#seeing.length >> 1] + DISPLAY;
-      this.alignment.step(seen - heard);
+      this.alignment.step(seen - heard, this.own.ms);
     } else if (this.#idle >= PATIENCE) this.alignment.step(null);
     [this.#hearing, this.#seeing] = [[], []];
   }
@@ -149,7 +168,8 @@ export class LipSync {
   /** @type {Map<string, Watched>} */ #watched = new Map();
   /** Receivers that hold something back, and ms of it. @type {Map<RTCRtpReceiver, number>} */ #held = new Map();
   #looks = 0;
-  #output = new Output();
+  /** How long sound is still under way when it has left its jitter buffer, which all of a page is alike. */
+  #output = new Delay("media-playout", "totalPlayoutDelay", "totalSamplesCount", OUTPUT);
   #timer;
 
   /**
@@ -174,7 +194,7 @@ export class LipSync {
       watching.set(key, watched);
       watched.look(ear.getSynchronizationSources()[0], eye.getSynchronizationSources()[0], clocks);
       if (due) watched.step(this.#output.ms);
-      if (due) void this.#output.look(ear);
+      if (due) void ear.getStats().then((report) => [this.#output, watched.own].forEach((delay) => delay.look(report)));
       wanted.set(ear, watched.alignment.sound).set(eye, watched.alignment.picture);
     }
     this.#watched = watching;
