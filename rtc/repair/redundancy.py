@@ -51,8 +51,8 @@ MAX_PAYLOAD_BYTES = 1100
 WINDOW_PACKETS = 100
 """Loss is measured over so many packets: it wavers by 5 points at 50 %."""
 
-CHANGED_DEVIATIONS = 3.0
-"""The loss of WINDOW_PACKETS is this many standard deviations off its mean once in 400 times by chance."""
+CHANGED_DEVIATIONS = 4.0
+"""The loss of WINDOW_PACKETS is this many standard deviations off its mean once in 15,000 times by chance."""
 
 WINDOW_SECONDS = 2.0
 """The same in time, at 20 ms a packet."""
