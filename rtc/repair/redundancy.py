@@ -288,12 +288,15 @@ class LossMeter:
         return lost / numbers, lost / gaps if gaps else 1.0
 
     def level(self) -> float:
-        """Share lost over the whole window, unless the last WINDOW_PACKETS of it say that the path has changed."""
+        """Share lost; what was before is forgotten once the last WINDOW_PACKETS say that the path has changed."""
         loss, _ = self.measure()
         lately = self._seen & ((1 << WINDOW_PACKETS) - 1)
         latest = 1 - lately.bit_count() / WINDOW_PACKETS
         chance = CHANGED_DEVIATIONS * math.sqrt(loss * (1 - loss) / WINDOW_PACKETS)
-        return latest if self._seen >> WINDOW_PACKETS and abs(latest - loss) > chance else loss
+        if self._seen >> WINDOW_PACKETS and abs(latest - loss) > chance:
+            self._seen = lately
+            return latest
+        return loss
 
 
 class RedHistory:
