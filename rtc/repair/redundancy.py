@@ -267,6 +267,10 @@ class LossMeter:
         self._seen = 0
         """A bit for each of the last `window` numbers that arrived; the lowest is that of the highest number."""
 
+    def forget(self) -> None:
+        """Begin anew: what was lost before tells nothing of the path."""
+        self._highest = self._seen = 0
+
     def received(self, sequence: int) -> None:
         """A packet with this extended number arrived by itself, neither repaired nor a second copy."""
         ahead = sequence - self._highest

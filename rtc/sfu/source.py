@@ -104,7 +104,7 @@ class Source:
         """Packets dropped because their sequence number fits nothing."""
         self.recovered = 0
         """Packets that were lost and came back out of the redundancy of later ones."""
-        self.meter = LossMeter(window=METERED_PACKETS[self.kind])
+        self.meter = LossMeter(window=METERED_PACKETS[kind])
         self.rates = LayerRates()
         """Of video, what each layer takes."""
         self.height = 0
@@ -173,7 +173,7 @@ class Source:
         repaired = self.nack.received(number, now=now)
         if self.kind == "video" and number - before > AWAY_PACKETS and now - self.last_time >= AWAY_SECONDS:
             self.keyframes.want()
-            self.meter = LossMeter(window=METERED_PACKETS[self.kind])
+            self.meter.forget()
         if self.reception is not None:
             self.reception.received(header.sequence_number, header.timestamp, now=now, repaired=repaired)
         self.last_time = now
@@ -364,7 +364,7 @@ class Source:
 
     def _restart(self, ssrc: int) -> None:
         self.reception = Reception(ssrc, self.clock_rate)
-        self.meter = LossMeter(window=METERED_PACKETS[self.kind])
+        self.meter.forget()
         self._frame_ticks = 0
         self.nack.reset()
         self.fanout.suspend()

@@ -28,6 +28,10 @@ class Speaker(Camera):
         self.protections.append((self.now, depth, copies))
 
 
+def carrying(bitrate: float) -> LinkProfile:
+    return LinkProfile(bandwidth=bitrate, queue=QUEUE, delay=RTT / 2)
+
+
 @asynccontextmanager
 async def call(*, uplink: bool) -> AsyncIterator[tuple[Speaker, Participant]]:
     """Sound and picture for 30 s, of which ten have passed when the link of one of the two becomes narrow."""
@@ -36,18 +40,11 @@ async def call(*, uplink: bool) -> AsyncIterator[tuple[Speaker, Participant]]:
         viewer = Participant(net, "viewer", publish=(), audio_slots=1, video_slots=1)
         for one in (camera, viewer):
             await one.join()
-
-        def set_link(bitrate: int) -> None:
-            profile = LinkProfile(bandwidth=bitrate, queue=QUEUE, delay=RTT / 2)
-            if uplink:
-                camera.narrow(up=profile)
-            else:
-                viewer.narrow(down=profile)
-
-        set_link(WIDE)
+        link = camera.way(up=True) if uplink else viewer.way(up=False)
+        link.profile = carrying(WIDE)
         both = asyncio.gather(camera.film_encodings(30), camera.speak(30, track=3, frame=FRAME))
         await asyncio.sleep(10)
-        set_link(NARROW)
+        link.profile = carrying(NARROW)
         yield camera, viewer
         await both
 

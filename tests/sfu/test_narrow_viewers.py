@@ -48,6 +48,10 @@ class Course:
         return bits / (end - begin)
 
 
+def carrying(bitrate: float) -> LinkProfile:
+    return LinkProfile(bandwidth=bitrate, queue=QUEUE, delay=RTT / 2)
+
+
 async def narrowing(narrow: float, *, uplink: bool, from_the_start: bool = False) -> Course:
     """A camera and a viewer; the link of one of them narrows to this many bit/s, and widens again."""
     async with network() as net:
@@ -55,21 +59,14 @@ async def narrowing(narrow: float, *, uplink: bool, from_the_start: bool = False
         await camera.join()
         viewer = Participant(net, "viewer", publish=(), audio_slots=0, video_slots=1)
         await viewer.join()
-
-        def set_link(bitrate: float) -> None:
-            profile = LinkProfile(bandwidth=bitrate, queue=QUEUE, delay=RTT / 2)
-            if uplink:
-                camera.narrow(up=profile)
-            else:
-                viewer.narrow(down=profile)
-
-        set_link(narrow if from_the_start else WIDE)
+        link = camera.way(up=True) if uplink else viewer.way(up=False)
+        link.profile = carrying(narrow if from_the_start else WIDE)
         begin = viewer.now
         filming = asyncio.create_task(camera.film_encodings(28))
         await asyncio.sleep(10)
-        set_link(narrow)
+        link.profile = carrying(narrow)
         await asyncio.sleep(10)
-        set_link(WIDE)
+        link.profile = carrying(WIDE)
         await filming
         return Course(begin, shown(viewer.heard["0"]), viewer, camera.asked)
 

@@ -68,7 +68,7 @@ class MaskedFeedback:
         self._recent: dict[int, _Packet] = {}
         """By number, from the first on that was lost and of which there is still something to say."""
         self._told: deque[tuple[float, int]] = deque()
-        """(time, number): before which number all of them was told when, in the last REPEAT_SECONDS."""
+        """(time, number): then all before this number was told, in the last REPEAT_SECONDS."""
 
     def received(self, sequence_number: int, *, moment: float, now: float) -> None:
         """A packet with this transport-wide number came; `moment` is when it would have without any queue, in s."""
